@@ -1,0 +1,150 @@
+//! Parameters and answers about sessions and watching.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    Timestamp,
+    ids::{MissionId, SessionId},
+    model::{Mission, Person},
+};
+
+/// Who opens the session.
+#[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionOpen {
+    /// An access token. May be left out if the socket came with an `Authorization` header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+/// The session is open.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionOpened {
+    /// The sign-in that the session belongs to.
+    pub session: SessionId,
+    /// Who is signed in.
+    pub user: Person,
+    /// When the access token expires; renew before, or the session ends.
+    pub expires_at: Timestamp,
+    /// What the session may do at most.
+    pub limits: Limits,
+    /// How both sides know that the other is there.
+    pub heartbeat: Heartbeat,
+    /// The protocol: `flightdeck.v1`.
+    pub profile: String,
+    /// The server's version.
+    pub server: String,
+}
+
+/// What a session may do at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Limits {
+    /// The size of a message from the client, in bytes.
+    pub message_bytes: u32,
+    /// Watches at once.
+    pub subscriptions: u32,
+    /// Requests that wait for an answer at once.
+    pub requests_in_flight: u32,
+    /// Events in a gap that a resume is given one by one; beyond that it gets a snapshot.
+    pub resume_events: u64,
+}
+
+/// How both sides know that the other is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Heartbeat {
+    /// How often the server sends `session.heartbeat`, in milliseconds.
+    pub interval_ms: u64,
+    /// How long a client may be silent before it is dropped, in milliseconds; any frame counts.
+    pub timeout_ms: u64,
+}
+
+/// A newer token.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionRenew {
+    /// An access token of the same person.
+    pub token: String,
+}
+
+/// The session goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionRenewed {
+    /// When the newer token expires.
+    pub expires_at: Timestamp,
+}
+
+/// The server is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PingReply {
+    /// The server's time.
+    pub at: Timestamp,
+}
+
+/// A position in a mission's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Position {
+    /// The history that `seq` counts in. It changes only when history was lost or replaced.
+    pub epoch: Uuid,
+    /// The last event that the client has; 0 for none.
+    pub seq: u64,
+}
+
+/// What to watch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Watch {
+    /// The mission.
+    pub mission: MissionId,
+    /// The client's own name for this watch, 1 to 64 characters: notifications carry it.
+    pub sub: String,
+    /// Where the client is; without it the answer has a snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Position>,
+}
+
+/// The watch stands. Every event after `seq` follows, in order, each once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(bound(deserialize = "M: Deserialize<'de>"))]
+pub struct Watching<M = Mission> {
+    /// The client's name for the watch.
+    pub sub: String,
+    /// The mission.
+    pub mission: MissionId,
+    /// The history that `seq` counts in.
+    pub epoch: Uuid,
+    /// The position of the snapshot, or that of `since` when it resumed.
+    pub seq: u64,
+    /// The position of the mission's newest event now.
+    pub head: u64,
+    /// Whether it goes on from `since`.
+    pub resumed: bool,
+    /// Why it could not go on from `since`: `epoch_changed`, `gap_too_long` or `ahead_of_history`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The mission at `seq`, unless it resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<M>,
+}
+
+/// Which watch to end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Unwatch {
+    /// The client's name for the watch.
+    pub sub: String,
+}
+
+impl std::fmt::Debug for SessionOpen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SessionOpen { .. }")
+    }
+}
+
+impl std::fmt::Debug for SessionRenew {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SessionRenew { .. }")
+    }
+}

@@ -1,0 +1,172 @@
+//! How an operation is declared: the macro that turns declarations into types, dispatch and a table.
+
+use schemars::Schema;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{fault::Code, model::Role};
+
+/// An operation: what it is called, what it takes and what it gives.
+pub trait Operation {
+    /// The method's name, such as `mission.create`.
+    const METHOD: &'static str;
+    /// The parameters, by name.
+    type Params: DeserializeOwned + Serialize;
+    /// The answer.
+    type Result: Serialize + DeserializeOwned;
+}
+
+/// Who may call an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Anyone, signed in or not.
+    Anyone,
+    /// Everyone who is signed in.
+    SignedIn,
+    /// Those whose role is listed.
+    Roles(&'static [Role]),
+}
+
+impl Who {
+    /// Whether a person of `role` is among them; `None` is somebody who is not signed in.
+    pub fn includes(self, role: Option<Role>) -> bool {
+        match (self, role) {
+            (Self::Anyone, _) => true,
+            (Self::SignedIn, role) => role.is_some(),
+            (Self::Roles(roles), Some(role)) => roles.contains(&role),
+            (Self::Roles(_), None) => false,
+        }
+    }
+}
+
+/// How an operation can be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Over a socket, `POST /api/rpc`, and REST where it has a route.
+    Any,
+    /// Over a socket alone: it is about the session.
+    Socket,
+    /// By its REST route alone: the answer is bytes and not JSON.
+    Download,
+}
+
+/// The method of an HTTP request (RFC 9110).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// GET, and HEAD with it.
+    Get,
+    /// POST.
+    Post,
+    /// PUT; changes the fields that are present, as PATCH does.
+    Put,
+    /// PATCH.
+    Patch,
+    /// DELETE.
+    Delete,
+}
+
+impl Verb {
+    /// The method's name, in capitals.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// A REST route of an operation.
+///
+/// Parameters in braces in the path, those of the query and those of the JSON
+/// body are put together into the operation's parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The HTTP method.
+    pub verb: Verb,
+    /// The path, with the names of parameters in braces.
+    pub path: &'static str,
+    /// The HTTP status of success.
+    pub status: u16,
+}
+
+/// An operation as a row of the table.
+pub struct Descriptor {
+    /// The method's name.
+    pub method: &'static str,
+    /// What it does, in a sentence or two.
+    pub doc: &'static str,
+    /// Who may call it.
+    pub who: Who,
+    /// How it can be called.
+    pub over: Over,
+    /// Its REST routes.
+    pub rest: &'static [Route],
+    /// What it can be refused with, beyond what every operation can.
+    pub faults: &'static [Code],
+    /// The JSON schema of its parameters.
+    pub params: fn() -> Schema,
+    /// The JSON schema of its answer.
+    pub result: fn() -> Schema,
+}
+
+macro_rules! operations {
+    ($(
+        $(#[doc = $doc:literal])+
+        $name:ident($params:ty) -> $result:ty {
+            method: $method:literal,
+            who: $who:expr,
+            over: $over:ident,
+            rest: [$($verb:ident $path:literal => $status:literal),*],
+            faults: [$($fault:ident),*],
+        }
+    )+) => {
+        $(
+            $(#[doc = $doc])+
+            #[derive(Clone, Copy, Debug)]
+            pub struct $name;
+
+            impl Operation for $name {
+                const METHOD: &'static str = $method;
+                type Params = $params;
+                type Result = $result;
+            }
+        )+
+
+        /// A call of an operation, with its parameters read.
+        #[derive(Clone, Debug)]
+        pub enum Call {
+            $($(#[doc = $doc])+ $name($params),)+
+        }
+
+        impl Call {
+            /// Reads the parameters of `descriptor`'s operation from JSON.
+            ///
+            /// # Errors
+            /// What serde says when a parameter is missing, unknown or of the wrong type.
+            pub fn read(descriptor: &Descriptor, params: &str) -> Result<Self, serde_json::Error> {
+                match descriptor.method {
+                    $($method => serde_json::from_str::<$params>(params).map(Self::$name),)+
+                    other => Err(serde::de::Error::custom(format_args!("{other} is not in the table"))),
+                }
+            }
+        }
+
+        /// Every operation, in the order of declaration.
+        pub static TABLE: &[Descriptor] = &[
+            $(Descriptor {
+                method: $method,
+                doc: concat!($($doc),+).trim_ascii(),
+                who: $who,
+                over: Over::$over,
+                rest: &[$(Route { verb: Verb::$verb, path: $path, status: $status }),*],
+                faults: &[$(Code::$fault),*],
+                params: || schemars::schema_for!($params),
+                result: || schemars::schema_for!($result),
+            },)+
+        ];
+    };
+}
+
+pub(super) use operations;
