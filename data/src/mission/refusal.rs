@@ -1,0 +1,49 @@
+//! Refusals: the sentences that say no, and the checks that they come from.
+
+use flightdeck_protocol::{Code, Fault, model::MissionStatus};
+use serde_json::Value;
+
+/// The mission's status does not allow `what`; `advice` says what to do instead.
+pub(super) fn illegal(what: &str, status: MissionStatus, advice: &str) -> Fault {
+    Fault::new(Code::IllegalTransition, format!("a mission that is {} cannot be {what}; {advice}", status.name()))
+}
+
+/// The text has 1 to `max` characters that are not all white space, and no control characters but line ends and tabs.
+pub(super) fn check_text(field: &str, text: &str, max: usize) -> Result<(), Fault> {
+    if text.trim().is_empty() {
+        return Err(Fault::invalid(field, format!("{field} is empty; give it 1 to {max} characters")));
+    }
+    check_optional_text(field, text, max)
+}
+
+/// As [`check_text`], and the text may be empty.
+pub(super) fn check_optional_text(field: &str, text: &str, max: usize) -> Result<(), Fault> {
+    let length = text.chars().count();
+    if length > max {
+        let message = format!("{field} has {length} characters; shorten it to {max}");
+        return Err(Fault::new(Code::TooLarge, message).on(field));
+    }
+    if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+        return Err(Fault::invalid(field, format!("{field} has control characters; leave them out")));
+    }
+    Ok(())
+}
+
+/// A name on one line, of 1 to [`super::limits::NAME`] characters.
+pub(super) fn check_name(field: &str, text: &str) -> Result<(), Fault> {
+    check_text(field, text, super::limits::NAME)?;
+    if text.chars().any(char::is_control) {
+        return Err(Fault::invalid(field, format!("{field} must be on one line")));
+    }
+    Ok(())
+}
+
+/// The value takes at most `max` bytes as JSON.
+pub(super) fn check_json(field: &str, value: &Value, max: usize) -> Result<(), Fault> {
+    let size = serde_json::to_string(value).map_or(usize::MAX, |json| json.len());
+    if size > max {
+        let message = format!("{field} has {size} bytes of JSON; shorten it to {max}");
+        return Err(Fault::new(Code::TooLarge, message).on(field));
+    }
+    Ok(())
+}
