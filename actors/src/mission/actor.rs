@@ -1,0 +1,441 @@
+//! The actor itself: decide, journal, publish, answer, effects.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context, Handler, Recipient};
+use bytes::Bytes;
+use flightdeck_data::{
+    index::Index,
+    journal::{Record, RecordError, Submission},
+    mission::{AgentCommand, Command, Context as Decided, Decision, State, decide, effects_on_recovery, follow},
+    recovery::{self, Recovered},
+    store::Write,
+};
+use flightdeck_protocol::{
+    Cause, Code, CommandId, Event, EventFrame, Fault, Timestamp,
+    model::{AgentState, Author, MissionSummary},
+};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::{
+    Done, Ended, Execute, InFlight, Look, Panic, Passivate, Stop,
+    agent_side::AgentSide,
+    commit::{Answer, Confirmations},
+    messages::{Committed, Why},
+};
+use crate::{live::Feed, world::World};
+
+/// How many messages may wait for the actor.
+const MAILBOX: usize = 512;
+
+/// A mission at work.
+pub struct MissionActor {
+    pub(super) state: State,
+    pub(super) world: Arc<World>,
+    pub(super) agent: AgentSide,
+    feed: Arc<Feed>,
+    epoch: Uuid,
+    last_hash: [u8; 32],
+    generation: u64,
+    last_ticket: u64,
+    confirmations: Option<Arc<Confirmations>>,
+    in_flight: VecDeque<InFlight>,
+    /// The entry in the index as it was last written.
+    indexed: Option<MissionSummary>,
+    events_since_snapshot: u64,
+    bytes_since_snapshot: usize,
+    stopping: Option<oneshot::Sender<()>>,
+    watch: DeathWatch,
+}
+
+/// Tells the supervisor that the actor is gone, however it went.
+struct DeathWatch {
+    supervisor: Recipient<Ended>,
+    ended: Option<Ended>,
+}
+
+impl Drop for DeathWatch {
+    fn drop(&mut self) {
+        if let Some(ended) = self.ended.take() {
+            self.supervisor.do_send(ended);
+        }
+    }
+}
+
+/// What a mission actor begins with.
+pub(crate) struct Beginning {
+    pub(crate) world: Arc<World>,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) recovered: Recovered,
+    /// The generation that the journal gave for this life.
+    pub(crate) generation: u64,
+    pub(crate) life: u64,
+    pub(crate) supervisor: Recipient<Ended>,
+}
+
+impl MissionActor {
+    pub(crate) fn new(beginning: Beginning) -> Self {
+        let Beginning { world, feed, recovered, generation, life, supervisor } = beginning;
+        // Until it ends in another way, it panicked.
+        let ended = Ended { mission: recovered.state.id, life, why: Why::Panicked };
+        Self {
+            indexed: recovered.state.living().map(|mission| mission.summary()),
+            state: recovered.state,
+            world,
+            agent: AgentSide::default(),
+            feed,
+            epoch: recovered.epoch,
+            last_hash: recovered.last_hash,
+            generation,
+            last_ticket: 0,
+            confirmations: None,
+            in_flight: VecDeque::new(),
+            events_since_snapshot: recovered.replayed,
+            bytes_since_snapshot: 0,
+            stopping: None,
+            watch: DeathWatch { supervisor, ended: Some(ended) },
+        }
+    }
+
+    fn end(&mut self, why: Why, ctx: &mut Context<Self>) {
+        if let Some(ended) = &mut self.watch.ended {
+            ended.why = why;
+        }
+        self.agent.drop_process();
+        ctx.stop();
+    }
+
+    /// Carries out a command of the mission's own side: the server's or the agent's.
+    pub(super) fn execute_own(
+        &mut self,
+        command: AgentCommand,
+        by: Author,
+        taken: Option<oneshot::Sender<()>>,
+        ctx: &mut Context<Self>,
+    ) -> Result<(), Fault> {
+        self.carry_out(&Command::Agent(command), by, None, ctx, |_, _| Answer::Taken(taken))
+    }
+
+    /// Decides on a command and sends what follows on its way. A refusal comes
+    /// back and has changed nothing.
+    fn carry_out(
+        &mut self,
+        command: &Command,
+        by: Author,
+        cause: Option<(CommandId, &'static str)>,
+        ctx: &mut Context<Self>,
+        answer: impl FnOnce(&State, &Decision) -> Answer,
+    ) -> Result<(), Fault> {
+        // An agent is held back at its output instead: nothing that it said is refused for want of room.
+        let from_agent = matches!(command, Command::Agent(_));
+        let full = self.in_flight.len() >= self.world.tuning.in_flight || !self.world.journal.has_room();
+        if full && !from_agent {
+            return Err(Fault::overloaded("the line for the journal", 50));
+        }
+        let context = Decided { at: Timestamp::now(), by, id: Uuid::now_v7(), restart: self.world.tuning.restart };
+        let mut decision = decide(&self.state, command, &context)?;
+        let mut effects = std::mem::take(&mut decision.effects);
+        if decision.events.is_empty() {
+            let answer = answer(&self.state, &decision);
+            self.queue(InFlight::Decided { ticket: self.last_ticket, events: Vec::new(), effects, answer }, ctx);
+            return Ok(());
+        }
+        let cause = cause.map(|(command, operation)| Cause { command, operation: operation.to_owned() });
+        let frames = frames(&self.state, &mut decision, &context, cause.as_ref());
+        let events = encode(&frames)?;
+        let record = Record {
+            first_seq: frames[0].seq,
+            at_ms: context.at.as_millis(),
+            author: json(&context.by)?,
+            cause: cause.as_ref().map(json).transpose()?,
+            epoch: self.epoch,
+            prev_hash: self.last_hash,
+            events: events.clone(),
+        };
+        let record = record.seal().map_err(too_large)?;
+        let bytes = record.size();
+        for frame in &frames {
+            match follow(&mut self.state, frame) {
+                Ok(more) => effects.extend(more),
+                // The core decided what it cannot fold: nothing is on disk, so the restart forgets it.
+                Err(what) => panic!("mission {}: {what}", self.state.id),
+            }
+        }
+        self.last_hash = record.hash();
+        self.last_ticket += 1;
+        let extra = self.extra_writes(&frames, bytes);
+        let submission = Submission {
+            mission: self.state.id,
+            generation: self.generation,
+            ticket: self.last_ticket,
+            record: Some(record),
+            extra,
+            sink: self.confirmations(ctx),
+        };
+        let answer = answer(&self.state, &decision);
+        if let Err(error) = self.world.journal.submit(submission) {
+            tracing::error!(mission = %self.state.id, %error, "the journal does not take what was decided");
+            answer.fail(&unwritten());
+            self.end(Why::CommitFailed, ctx);
+            return Ok(());
+        }
+        self.queue(InFlight::Decided { ticket: self.last_ticket, events, effects, answer }, ctx);
+        Ok(())
+    }
+
+    fn confirmations(&mut self, ctx: &mut Context<Self>) -> Arc<Confirmations> {
+        self.confirmations.get_or_insert_with(|| Arc::new(Confirmations(ctx.address()))).clone()
+    }
+
+    /// What goes down together with the events: the index, and now and then a snapshot.
+    fn extra_writes(&mut self, frames: &[EventFrame], bytes: usize) -> Vec<Write> {
+        let mut extra = Vec::new();
+        let Some(mission) = &self.state.mission else { return extra };
+        for frame in frames {
+            if let Event::DocumentDelivered { document, version: 1, .. } = frame.event {
+                extra.push(Index::put_document(document, mission.organization, mission.id));
+            }
+        }
+        if self.state.deleted {
+            extra.push(Index::remove(mission.organization, mission.id));
+        } else if frames.iter().any(|frame| shows_in_list(&frame.event)) {
+            let summary = mission.summary();
+            if !self.indexed.as_ref().is_some_and(|indexed| same_but_seq(indexed, &summary)) {
+                extra.push(Index::put(&summary));
+                self.indexed = Some(summary);
+            }
+        }
+        self.events_since_snapshot += frames.len() as u64;
+        self.bytes_since_snapshot += bytes;
+        let tuning = &self.world.tuning;
+        if self.events_since_snapshot >= tuning.snapshot_events || self.bytes_since_snapshot >= tuning.snapshot_bytes {
+            let snapshot = recovery::snapshot(&self.state, self.epoch, self.last_hash)
+                .map_err(|error| error.to_string())
+                .and_then(|snapshot| {
+                    self.world.history.snapshot_writes(self.state.id, &snapshot).map_err(|error| error.to_string())
+                });
+            match snapshot {
+                Ok(writes) => extra.extend(writes),
+                // The log is the truth; recovery takes longer, that is all.
+                Err(error) => tracing::warn!(mission = %self.state.id, error, "no snapshot could be made"),
+            }
+            self.events_since_snapshot = 0;
+            self.bytes_since_snapshot = 0;
+        }
+        extra
+    }
+
+    /// Puts `entry` behind all that the journal has yet to confirm; at once if there is nothing.
+    fn queue(&mut self, entry: InFlight, ctx: &mut Context<Self>) {
+        let confirmed = match &entry {
+            InFlight::Decided { events, .. } => events.is_empty(),
+            InFlight::Behind(_) | InFlight::Seen(_) => true,
+        };
+        if confirmed && self.in_flight.is_empty() {
+            self.release(entry, ctx);
+        } else {
+            self.in_flight.push_back(entry);
+        }
+    }
+
+    fn release(&mut self, entry: InFlight, ctx: &mut Context<Self>) {
+        match entry {
+            InFlight::Decided { events, effects, answer, .. } => {
+                if !events.is_empty() {
+                    self.feed.publish(events);
+                }
+                answer.give();
+                for effect in effects {
+                    self.run(effect, ctx);
+                }
+            }
+            InFlight::Behind(answer) => answer.give(),
+            InFlight::Seen(release) => release(),
+        }
+    }
+}
+
+impl Actor for MissionActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        self.feed.skip_to(self.state.seq());
+        let Some(agent) = self.state.living().and_then(|mission| mission.agent.as_ref()) else { return };
+        if agent.state == AgentState::Running {
+            // The process ended with the server, or with an earlier life of this actor.
+            let gone = AgentCommand::Exit {
+                incarnation: agent.incarnation,
+                outcome: "it was ended because the server stopped or the mission was restarted".to_owned(),
+                stderr: None,
+                by_itself: false,
+            };
+            if let Err(fault) = self.execute_own(gone, Author::System, None, ctx) {
+                tracing::error!(mission = %self.state.id, %fault, "the agent of an earlier life cannot be signed off");
+                self.end(Why::CommitFailed, ctx);
+            }
+        } else {
+            for effect in effects_on_recovery(&self.state) {
+                self.run(effect, ctx);
+            }
+        }
+    }
+}
+
+impl Handler<Execute> for MissionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Execute, ctx: &mut Self::Context) {
+        let Execute { command, by, cause, answer } = message;
+        let mut to = Some(answer);
+        let outcome = self.carry_out(&command, by, cause, ctx, |state, decision| {
+            Answer::Command(to.take().expect("the answer is asked for once"), done(state, decision))
+        });
+        if let Err(fault) = outcome
+            && let Some(to) = to
+        {
+            // The refusal may rest on something that is not on disk yet, so it waits for it.
+            self.queue(InFlight::Behind(Answer::Command(to, Err(fault))), ctx);
+        }
+    }
+}
+
+impl Handler<Look> for MissionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Look, ctx: &mut Self::Context) {
+        let release = (message.look)(&self.state);
+        self.queue(InFlight::Seen(release), ctx);
+    }
+}
+
+impl Handler<Committed> for MissionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Committed, ctx: &mut Self::Context) {
+        let Committed { up_to, outcome } = message;
+        if let Err(error) = outcome {
+            tracing::error!(mission = %self.state.id, %error, "what was decided could not be written");
+            for entry in std::mem::take(&mut self.in_flight) {
+                if let InFlight::Decided { answer, .. } | InFlight::Behind(answer) = entry {
+                    answer.fail(&unwritten());
+                }
+            }
+            return self.end(Why::CommitFailed, ctx);
+        }
+        while let Some(entry) = self.in_flight.front() {
+            if matches!(entry, InFlight::Decided { ticket, .. } if *ticket > up_to) {
+                break;
+            }
+            if let Some(entry) = self.in_flight.pop_front() {
+                self.release(entry, ctx);
+            }
+        }
+        self.stop_if_done(ctx);
+    }
+}
+
+impl Handler<Passivate> for MissionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Passivate, ctx: &mut Self::Context) {
+        if self.in_flight.is_empty() && self.agent.is_idle() && !self.feed.is_watched() {
+            self.end(Why::Passivated, ctx);
+        }
+    }
+}
+
+impl Handler<Panic> for MissionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Panic, _: &mut Self::Context) {
+        panic!("a drill: mission {} was told to panic", self.state.id);
+    }
+}
+
+impl Handler<Stop> for MissionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Stop, ctx: &mut Self::Context) {
+        self.stopping = Some(message.stopped);
+        self.agent.stop_for_good();
+        self.stop_if_done(ctx);
+    }
+}
+
+impl MissionActor {
+    /// Ends the actor once the server stops and nothing is under way.
+    pub(super) fn stop_if_done(&mut self, ctx: &mut Context<Self>) {
+        if self.stopping.is_some() && self.in_flight.is_empty() && self.agent.is_idle() {
+            if let Some(stopped) = self.stopping.take() {
+                let _ = stopped.send(());
+            }
+            self.end(Why::Stopped, ctx);
+        }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.is_some()
+    }
+
+    pub(super) fn address(ctx: &Context<Self>) -> Addr<Self> {
+        ctx.address()
+    }
+}
+
+fn frames(state: &State, decision: &mut Decision, context: &Decided, cause: Option<&Cause>) -> Vec<EventFrame> {
+    let events = std::mem::take(&mut decision.events).into_iter().zip(state.seq() + 1..);
+    events
+        .map(|(event, seq)| EventFrame { seq, at: context.at, by: context.by.clone(), cause: cause.cloned(), event })
+        .collect()
+}
+
+/// Each event as JSON: these bytes go to disk and to every watcher.
+fn encode(frames: &[EventFrame]) -> Result<Vec<Bytes>, Fault> {
+    frames.iter().map(|frame| serde_json::to_vec(frame).map(Bytes::from).map_err(|error| internal(&error))).collect()
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, Fault> {
+    serde_json::to_string(value).map_err(|error| internal(&error))
+}
+
+fn internal(error: &serde_json::Error) -> Fault {
+    tracing::error!(%error, "an event cannot be written as JSON");
+    Fault::new(Code::Internal, "the server failed to write down what was decided; nothing was changed")
+}
+
+fn too_large(error: RecordError) -> Fault {
+    Fault::new(Code::TooLarge, format!("what follows from this is too large to be stored: {error}; ask for less"))
+}
+
+fn unwritten() -> Fault {
+    Fault::new(Code::StoreUnavailable, "the store could not be written; nothing was changed, ask again later")
+        .after(1_000)
+}
+
+fn done(state: &State, decision: &Decision) -> Result<Done, Fault> {
+    let mission = state.mission.as_ref();
+    let summary = mission.map(|mission| Box::new(mission.summary()));
+    let summary = summary.ok_or_else(|| Fault::new(Code::MissionNotFound, "there is no such mission"))?;
+    Ok(Done { seq: state.seq(), made: decision.made, summary })
+}
+
+/// Whether an event can change what a list shows of the mission.
+fn shows_in_list(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::MissionCreated { .. }
+            | Event::MissionUpdated { .. }
+            | Event::StatusChanged { .. }
+            | Event::ProgressReported { .. }
+            | Event::StepAdded { .. }
+            | Event::StepUpdated { .. }
+            | Event::StepMoved { .. }
+            | Event::StepRemoved { .. }
+    )
+}
+
+fn same_but_seq(a: &MissionSummary, b: &MissionSummary) -> bool {
+    *a == MissionSummary { seq: a.seq, ..b.clone() }
+}

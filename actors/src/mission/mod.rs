@@ -1,0 +1,18 @@
+//! The mission actor: one a mission, its only writer.
+//!
+//! It decides, hands what was decided to the journal, and once that is on disk
+//! publishes it, answers, and carries out the effects: in that order, always.
+
+mod actor;
+mod agent_side;
+mod commit;
+mod handle;
+mod messages;
+
+pub(crate) use actor::Beginning;
+pub use actor::MissionActor;
+pub(crate) use commit::InFlight;
+pub(crate) use handle::restarting;
+pub use handle::{Caller, Done, MissionHandle};
+pub use messages::{Ended, FromAgent, Said, Why};
+pub(crate) use messages::{Execute, Look, Panic, Passivate, Stop};

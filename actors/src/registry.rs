@@ -1,0 +1,386 @@
+//! The registry: finds missions, starts them, restarts them after a panic, sets
+//! aside what cannot be replayed, and lets the idle ones leave memory.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, ActorFutureExt as _, Addr, AsyncContext as _, Context, Handler, Message, WrapFuture as _};
+use actix_rt::{Arbiter, ArbiterHandle};
+use flightdeck_data::{
+    index::IndexError,
+    mission::State,
+    recovery::{Recovered, RecoveryError, recover},
+};
+use flightdeck_protocol::{Code, Fault, MissionId, OrganizationId, Timestamp};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::{
+    live::Feed,
+    mission::{Beginning, Ended, MissionActor, MissionHandle, Passivate, Stop, Why, restarting},
+    world::World,
+};
+
+/// A mission that dies more often than this within [`CRASH_WINDOW`] is set aside.
+const CRASHES: usize = 5;
+const CRASH_WINDOW: Duration = Duration::from_secs(60);
+/// How often idle missions are looked for.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// The way to the registry: cheap to copy.
+#[derive(Clone)]
+pub struct Registry {
+    shared: Arc<Shared>,
+    addr: Addr<Supervisor>,
+}
+
+struct Shared {
+    world: Arc<World>,
+    live: RwLock<HashMap<MissionId, MissionHandle>>,
+}
+
+impl Shared {
+    fn get(&self, mission: MissionId) -> Option<MissionHandle> {
+        self.live.read().unwrap_or_else(PoisonError::into_inner).get(&mission).cloned()
+    }
+
+    fn all(&self) -> Vec<MissionHandle> {
+        self.live.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut HashMap<MissionId, MissionHandle>) -> T) -> T {
+        change(&mut self.live.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Registry {
+    /// Starts the registry in this thread's system; missions are spread over `threads` threads of their own.
+    pub fn start(world: Arc<World>, threads: usize) -> Self {
+        let arbiters: Vec<Arbiter> = (0..threads.max(1)).map(|_| Arbiter::new()).collect();
+        let shared = Arc::new(Shared { world, live: RwLock::new(HashMap::new()) });
+        let supervisor = Supervisor {
+            shared: shared.clone(),
+            threads: arbiters.iter().map(Arbiter::handle).collect(),
+            _arbiters: arbiters,
+            starting: HashMap::new(),
+            quarantined: HashMap::new(),
+            crashes: HashMap::new(),
+            lives: AtomicU64::new(1),
+            stopping: false,
+        };
+        Self { shared, addr: supervisor.start() }
+    }
+
+    /// What all actors share.
+    pub fn world(&self) -> &Arc<World> {
+        &self.shared.world
+    }
+
+    /// How many missions are in memory.
+    pub fn in_memory(&self) -> usize {
+        self.shared.all().len()
+    }
+
+    /// The mission `id` of `organization`, read back from disk if need be.
+    ///
+    /// # Errors
+    /// When the organization has no such mission, or it cannot be read.
+    pub async fn find(&self, mission: MissionId, organization: OrganizationId) -> Result<MissionHandle, Fault> {
+        let found = match self.shared.get(mission) {
+            Some(handle) => Some(handle),
+            None if self.shared.world.index.has(organization, mission).map_err(|e| index_fault(&e))? => {
+                Some(self.bring(mission, None).await?)
+            }
+            None => None,
+        };
+        found.filter(|handle| handle.organization() == organization).ok_or_else(|| not_found(mission))
+    }
+
+    /// A new mission's actor. It is not made before its first command is `Create`.
+    ///
+    /// # Errors
+    /// When the actor cannot be started.
+    pub async fn create(&self, mission: MissionId, organization: OrganizationId) -> Result<MissionHandle, Fault> {
+        self.bring(mission, Some(organization)).await
+    }
+
+    /// Brings back every mission whose agent was to run when the server stopped.
+    ///
+    /// # Errors
+    /// When the index cannot be read. A mission that cannot be brought back is logged and set aside.
+    pub async fn resume_agents(&self) -> Result<usize, IndexError> {
+        let missions = self.shared.world.index.with_active_agents()?;
+        let mut resumed = 0;
+        for mission in missions {
+            match self.bring(mission, None).await {
+                Ok(_) => resumed += 1,
+                Err(fault) => tracing::error!(%mission, %fault, "a mission could not be resumed"),
+            }
+        }
+        Ok(resumed)
+    }
+
+    /// Ends all agents and missions in good order, within `patience`.
+    pub async fn stop(&self, patience: Duration) {
+        self.addr.do_send(StopAll);
+        let stops: Vec<_> = self
+            .shared
+            .all()
+            .into_iter()
+            .map(|handle| {
+                let (stopped, waiting) = oneshot::channel();
+                handle.addr.do_send(Stop { stopped });
+                waiting
+            })
+            .collect();
+        let all = async {
+            for stop in stops {
+                // A mission that died meanwhile is stopped as well.
+                let _ = stop.await;
+            }
+        };
+        if tokio::time::timeout(patience, all).await.is_err() {
+            tracing::warn!("some missions did not stop in time; their agents are killed");
+        }
+    }
+
+    async fn bring(&self, mission: MissionId, new: Option<OrganizationId>) -> Result<MissionHandle, Fault> {
+        let (answer, answered) = oneshot::channel();
+        self.addr.send(Bring { mission, new, answer }).await.map_err(|_| restarting())?;
+        answered.await.map_err(|_| restarting())?
+    }
+}
+
+type Waiting = Vec<oneshot::Sender<Result<MissionHandle, Fault>>>;
+
+/// The actor behind the registry.
+struct Supervisor {
+    shared: Arc<Shared>,
+    threads: Vec<ArbiterHandle>,
+    _arbiters: Vec<Arbiter>,
+    /// Missions that are being brought, and who waits for them.
+    starting: HashMap<MissionId, Waiting>,
+    quarantined: HashMap<MissionId, String>,
+    crashes: HashMap<MissionId, VecDeque<Instant>>,
+    lives: AtomicU64,
+    stopping: bool,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Bring {
+    mission: MissionId,
+    /// The organization, where the mission is yet to be made.
+    new: Option<OrganizationId>,
+    answer: oneshot::Sender<Result<MissionHandle, Fault>>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct StopAll;
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(SWEEP, |supervisor, _| supervisor.sweep());
+    }
+}
+
+impl Supervisor {
+    fn sweep(&self) {
+        let idle = i64::try_from(self.shared.world.tuning.mission_idle.as_millis()).unwrap_or(i64::MAX);
+        let before = Timestamp::now().as_millis().saturating_sub(idle);
+        for handle in self.shared.all() {
+            if handle.used.load(Ordering::Relaxed) < before {
+                // A full mailbox means that it is not idle.
+                let _ = handle.addr.try_send(Passivate);
+            }
+        }
+    }
+
+    /// Starts `mission`; who waits for it is told when it is there. A mission
+    /// that is restarted keeps its feed, so its watchers stay.
+    fn bring(
+        &mut self,
+        mission: MissionId,
+        new: Option<OrganizationId>,
+        feed: Option<Arc<Feed>>,
+        ctx: &mut Context<Self>,
+    ) {
+        let world = self.shared.world.clone();
+        let load = async move {
+            let generation = world.journal.take_over(mission).await.map_err(|error| {
+                tracing::error!(%mission, %error, "the journal takes no mission over");
+                Trouble::Passing(Fault::new(Code::StoreUnavailable, "the store cannot be used now; ask again later"))
+            })?;
+            let recovered = match new {
+                Some(_) => Ok(fresh(mission)),
+                None => {
+                    let history = world.history.clone();
+                    let read = tokio::task::spawn_blocking(move || recover(&history, mission)).await;
+                    read.map_err(|_| RecoveryError::Panicked { mission }).and_then(|recovered| recovered)
+                }
+            };
+            recovered.map(|recovered| (generation, recovered)).map_err(Trouble::Lasting)
+        };
+        let begin = load.into_actor(self).map(move |loaded, supervisor, ctx| {
+            let outcome = match loaded {
+                Ok((generation, recovered)) => {
+                    let organization = recovered.state.mission.as_ref().map(|mission| mission.organization).or(new);
+                    match organization {
+                        Some(organization) => Ok(supervisor.begin(generation, recovered, organization, feed, ctx)),
+                        None => Err(not_found(mission)),
+                    }
+                }
+                Err(Trouble::Passing(fault)) => Err(fault),
+                Err(Trouble::Lasting(RecoveryError::Unknown(_))) => Err(not_found(mission)),
+                Err(Trouble::Lasting(error)) => Err(supervisor.quarantine(mission, &chain(&error))),
+            };
+            for waiting in supervisor.starting.remove(&mission).unwrap_or_default() {
+                // Whoever asked may have gone.
+                let _ = waiting.send(outcome.clone());
+            }
+        });
+        ctx.spawn(begin);
+    }
+
+    fn begin(
+        &mut self,
+        generation: u64,
+        recovered: Recovered,
+        organization: OrganizationId,
+        feed: Option<Arc<Feed>>,
+        ctx: &mut Context<Self>,
+    ) -> MissionHandle {
+        let mission = recovered.state.id;
+        let world = self.shared.world.clone();
+        let feed = feed.filter(|feed| feed.epoch == recovered.epoch).unwrap_or_else(|| {
+            let head = recovered.state.seq();
+            Arc::new(Feed::new(mission, organization, recovered.epoch, head, world.tuning.feed_bytes))
+        });
+        let life = self.lives.fetch_add(1, Ordering::Relaxed);
+        let supervisor = ctx.address().recipient();
+        let beginning = Beginning { world, feed: feed.clone(), recovered, generation, life, supervisor };
+        let thread = &self.threads[(mission.0.as_u128() % self.threads.len() as u128) as usize];
+        let addr = MissionActor::start_in_arbiter(thread, move |_| MissionActor::new(beginning));
+        let used = Arc::new(AtomicI64::new(Timestamp::now().as_millis()));
+        let handle = MissionHandle { addr, life, used, feed };
+        self.shared.change(|live| live.insert(mission, handle.clone()));
+        handle
+    }
+
+    fn quarantine(&mut self, mission: MissionId, reason: &str) -> Fault {
+        tracing::error!(%mission, reason, "a mission is set aside");
+        self.quarantined.insert(mission, reason.to_owned());
+        quarantined(reason)
+    }
+
+    /// Whether `mission` has died too often lately, this time counted.
+    fn dies_too_often(&mut self, mission: MissionId) -> bool {
+        let crashes = self.crashes.entry(mission).or_default();
+        crashes.retain(|at| at.elapsed() < CRASH_WINDOW);
+        crashes.push_back(Instant::now());
+        crashes.len() > CRASHES
+    }
+}
+
+impl Handler<Bring> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, message: Bring, ctx: &mut Self::Context) {
+        let Bring { mission, new, answer } = message;
+        let outcome = match (self.shared.get(mission), self.quarantined.get(&mission)) {
+            (Some(handle), _) => Ok(handle),
+            (None, Some(reason)) => Err(quarantined(reason)),
+            (None, None) if self.stopping => Err(restarting()),
+            (None, None) => {
+                let waiting = self.starting.entry(mission).or_default();
+                waiting.push(answer);
+                if waiting.len() == 1 {
+                    self.bring(mission, new, None, ctx);
+                }
+                return;
+            }
+        };
+        // Whoever asked may have gone.
+        let _ = answer.send(outcome);
+    }
+}
+
+impl Handler<Ended> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, ended: Ended, ctx: &mut Self::Context) {
+        let Ended { mission, life, why } = ended;
+        let removed = self.shared.change(|live| match live.get(&mission) {
+            Some(handle) if handle.life == life => live.remove(&mission),
+            _ => None,
+        });
+        let Some(handle) = removed else { return };
+        if self.stopping || !matches!(why, Why::Panicked | Why::CommitFailed) {
+            return;
+        }
+        tracing::warn!(%mission, ?why, "a mission died; it is started again from the journal");
+        if self.dies_too_often(mission) {
+            let reason = format!("it died more than {CRASHES} times within {} seconds", CRASH_WINDOW.as_secs());
+            self.quarantine(mission, &reason);
+            return;
+        }
+        self.starting.entry(mission).or_default();
+        self.bring(mission, None, Some(handle.feed), ctx);
+    }
+}
+
+impl Handler<StopAll> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: StopAll, _: &mut Self::Context) {
+        self.stopping = true;
+    }
+}
+
+enum Trouble {
+    /// It may be better the next time.
+    Passing(Fault),
+    /// The history itself is at fault.
+    Lasting(RecoveryError),
+}
+
+fn fresh(mission: MissionId) -> Recovered {
+    Recovered {
+        state: State::new(mission),
+        epoch: Uuid::now_v7(),
+        last_hash: flightdeck_data::journal::FIRST_HASH,
+        replayed: 0,
+    }
+}
+
+pub(crate) fn not_found(mission: MissionId) -> Fault {
+    Fault::new(Code::MissionNotFound, format!("there is no mission {mission}; list yours with mission.list"))
+        .on("mission")
+}
+
+fn quarantined(reason: &str) -> Fault {
+    let message = format!(
+        "the mission is set aside: {reason}; its history was not touched, and whoever runs the server can look into it"
+    );
+    Fault::new(Code::MissionQuarantined, message)
+}
+
+pub(crate) fn index_fault(error: &IndexError) -> Fault {
+    tracing::error!(%error, "the index cannot be read");
+    Fault::new(Code::StoreUnavailable, "the store cannot be read now; ask again later").after(1_000)
+}
+
+/// An error with all that led to it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
+}

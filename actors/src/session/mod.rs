@@ -1,0 +1,295 @@
+//! A session: one client's side of profile `flightdeck.v1`, whatever carries its frames.
+
+mod watch;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashSet,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use flightdeck_protocol::{
+    Call, Code, Fault, MissionId, PROFILE, Timestamp,
+    envelope::{Notification, Request, Response},
+    notification::{Close, HeartbeatNotice, SESSION_HEARTBEAT, SESSION_OPENED},
+    operations::{
+        Empty, Heartbeat, Limits, PingReply, Position, SessionOpen, SessionOpened, SessionRenew, SessionRenewed,
+    },
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    dispatch::{Answer, Desk, Via, to_json, unauthenticated},
+    live::{Hub, Outbox},
+    mission::Caller,
+};
+
+/// What holds for every session.
+#[derive(Clone, Debug)]
+pub struct SessionRules {
+    /// The bounds, as the opening reply states them.
+    pub limits: Limits,
+    /// The heartbeat, as the opening reply states it.
+    pub heartbeat: Heartbeat,
+    /// How long a socket may stay without an open session.
+    pub open_timeout: Duration,
+    /// The server's version.
+    pub version: &'static str,
+}
+
+impl SessionRules {
+    /// How often [`Session::tick`] wants to be called.
+    pub fn tick(&self) -> Duration {
+        Duration::from_millis(self.heartbeat.interval_ms / 4).clamp(Duration::from_millis(50), Duration::from_secs(1))
+    }
+}
+
+/// One client's session. Lives on the thread of its socket.
+#[derive(Clone)]
+pub struct Session {
+    core: Rc<Core>,
+}
+
+struct Core {
+    desk: Arc<Desk>,
+    rules: Arc<SessionRules>,
+    outbox: Rc<Outbox>,
+    caller: RefCell<Option<Caller>>,
+    /// The mission in the socket's path, to be watched once the session is open.
+    path: RefCell<Option<(MissionId, Option<Position>)>>,
+    /// Names of watches that are being set up.
+    pending: RefCell<HashSet<String>>,
+    in_flight: Cell<u32>,
+    began: Instant,
+    heard: Cell<Instant>,
+    beat: Cell<Instant>,
+}
+
+impl Session {
+    /// A session on this thread, open already if `caller` is known from the
+    /// upgrade. `path` is the mission in the socket's path.
+    pub fn new(
+        desk: Arc<Desk>,
+        rules: Arc<SessionRules>,
+        caller: Option<Caller>,
+        path: Option<(MissionId, Option<Position>)>,
+    ) -> Self {
+        let hub = Hub::of_this_thread(|hub| desk.add_hub(hub));
+        let outbox = Outbox::new(hub, desk.registry.world().history.clone());
+        let now = Instant::now();
+        let session = Self {
+            core: Rc::new(Core {
+                desk,
+                rules,
+                outbox,
+                caller: RefCell::new(None),
+                path: RefCell::new(path),
+                pending: RefCell::default(),
+                in_flight: Cell::new(0),
+                began: now,
+                heard: Cell::new(now),
+                beat: Cell::new(now),
+            }),
+        };
+        if let Some(caller) = caller {
+            let opened = session.open_for(caller);
+            session.notify(SESSION_OPENED, &opened);
+            session.watch_path();
+        }
+        session
+    }
+
+    /// What holds for every session.
+    pub fn rules(&self) -> &SessionRules {
+        &self.core.rules
+    }
+
+    /// What is to be sent.
+    pub fn outbox(&self) -> &Rc<Outbox> {
+        &self.core.outbox
+    }
+
+    /// The client is there: a frame of any kind came.
+    pub fn heard(&self) {
+        self.core.heard.set(Instant::now());
+    }
+
+    /// Ends the session with a goodbye.
+    pub fn close(&self, close: Close) {
+        self.core.outbox.close(close);
+    }
+
+    /// A binary frame came.
+    pub fn on_binary(&self) {
+        self.fail(None, &Fault::new(Code::BinaryFrame, "binary frames are not taken; send JSON as text frames"));
+    }
+
+    /// A text frame came.
+    pub fn on_text(&self, text: &str) {
+        let request = match Request::parse(text) {
+            Ok(request) => request,
+            Err((id, fault)) => return self.fail(id, &fault),
+        };
+        let id: Option<Box<RawValue>> = request.id.map(ToOwned::to_owned);
+        let params = request.params.map_or("{}", RawValue::get);
+        let caller = self.core.caller.borrow().clone();
+        match self.core.desk.read(&request.method, params, caller.as_ref(), Via::Socket) {
+            Ok((_, call)) => self.carry_out(id, call, caller),
+            Err(fault) => self.fail(id.as_deref(), &fault),
+        }
+    }
+
+    /// Time has passed: ends the session if it is not open in time, its token
+    /// has expired, or nothing was heard for too long; and beats.
+    pub fn tick(&self) {
+        let core = &self.core;
+        let heartbeat = &core.rules.heartbeat;
+        let expires_at = core.caller.borrow().as_ref().map(|caller| caller.expires_at);
+        match expires_at {
+            None if core.began.elapsed() > core.rules.open_timeout => return self.close(Close::OpenTimeout),
+            Some(expires_at) if Timestamp::now() >= expires_at => return self.close(Close::TokenExpired),
+            _ => {}
+        }
+        if core.heard.get().elapsed() > Duration::from_millis(heartbeat.timeout_ms) {
+            return self.close(Close::Silent);
+        }
+        if core.beat.get().elapsed() >= Duration::from_millis(heartbeat.interval_ms) {
+            core.beat.set(Instant::now());
+            self.notify(SESSION_HEARTBEAT, &HeartbeatNotice { at: Timestamp::now() });
+        }
+    }
+
+    fn carry_out(&self, id: Option<Box<RawValue>>, call: Call, caller: Option<Caller>) {
+        let id = id.as_deref();
+        match call {
+            Call::Ping(_) => self.answer(id, Ok(PingReply { at: Timestamp::now() })),
+            Call::OpenSession(open) => {
+                let opened = self.open(open);
+                let is_open = opened.is_ok();
+                self.answer(id, opened);
+                if is_open {
+                    self.watch_path();
+                }
+            }
+            Call::RenewSession(renew) => self.answer(id, self.renew(&renew)),
+            Call::UnwatchMission(unwatch) => {
+                let known = self.core.outbox.unwatch(&unwatch.sub);
+                let missing =
+                    || Fault::new(Code::SubscriptionNotFound, "the session watches nothing of this name").on("sub");
+                self.answer(id, known.then_some(Empty {}).ok_or_else(missing));
+            }
+            call => self.carry_out_later(id.map(ToOwned::to_owned), call, caller),
+        }
+    }
+
+    /// Carries out what takes time. Calls for the same mission reach it in the
+    /// order in which they came, though their answers may cross.
+    fn carry_out_later(&self, id: Option<Box<RawValue>>, call: Call, caller: Option<Caller>) {
+        let in_flight = &self.core.in_flight;
+        let most = self.core.rules.limits.requests_in_flight;
+        if in_flight.get() >= most {
+            let message = format!("{most} requests wait for their answers already; await some first");
+            return self.fail(id.as_deref(), &Fault::new(Code::Overloaded, message).after(50));
+        }
+        in_flight.set(in_flight.get() + 1);
+        let session = self.clone();
+        actix_rt::spawn(async move {
+            let in_flight = &session.core.in_flight;
+            match (call, caller) {
+                (Call::WatchMission(watch), Some(caller)) => session.watch(id.as_deref(), watch, &caller).await,
+                (call, caller) => match session.core.desk.call(call, caller.as_ref()).await {
+                    Ok(Answer::Json(json)) => session.answer_json(id.as_deref(), &json),
+                    Ok(Answer::File(_)) => {
+                        let fault = Fault::new(Code::WrongTransport, "this gives bytes: use its REST route");
+                        session.fail(id.as_deref(), &fault);
+                    }
+                    Err(fault) => session.fail(id.as_deref(), &fault),
+                },
+            }
+            in_flight.set(in_flight.get() - 1);
+        });
+    }
+
+    fn open(&self, open: SessionOpen) -> Result<SessionOpened, Fault> {
+        let known = self.core.caller.borrow().clone();
+        match (open.token, known) {
+            (None, Some(caller)) => Ok(self.opened(&caller)),
+            (None, None) => Err(unauthenticated().on("token")),
+            (Some(token), known) => {
+                let caller = self.core.desk.caller(&token)?;
+                if known.is_some_and(|known| known.person.id != caller.person.id) {
+                    let message = "the session is open for somebody else; connect anew";
+                    return Err(Fault::new(Code::AlreadyOpen, message));
+                }
+                Ok(self.open_for(caller))
+            }
+        }
+    }
+
+    fn open_for(&self, caller: Caller) -> SessionOpened {
+        self.core.outbox.belongs_to(caller.session);
+        let opened = self.opened(&caller);
+        *self.core.caller.borrow_mut() = Some(caller);
+        opened
+    }
+
+    fn opened(&self, caller: &Caller) -> SessionOpened {
+        SessionOpened {
+            session: caller.session,
+            user: caller.person.clone(),
+            expires_at: caller.expires_at,
+            limits: self.core.rules.limits,
+            heartbeat: self.core.rules.heartbeat,
+            profile: PROFILE.to_owned(),
+            server: self.core.rules.version.to_owned(),
+        }
+    }
+
+    fn renew(&self, renew: &SessionRenew) -> Result<SessionRenewed, Fault> {
+        let open = SessionOpen { token: Some(renew.token.clone()) };
+        self.open(open).map(|opened| SessionRenewed { expires_at: opened.expires_at })
+    }
+
+    fn notify(&self, method: &'static str, params: &impl Serialize) {
+        if let Ok(text) = to_json(&Notification::new(method, params)) {
+            self.core.outbox.send(text);
+        }
+    }
+
+    fn answer(&self, id: Option<&RawValue>, result: Result<impl Serialize, Fault>) {
+        match result.and_then(|result| to_json(&result)) {
+            Ok(json) => self.answer_json(id, &json),
+            Err(fault) => self.fail(id, &fault),
+        }
+    }
+
+    /// Answers the request `id`; a notification is not answered.
+    fn answer_json(&self, id: Option<&RawValue>, result: &Bytes) {
+        if id.is_some() {
+            self.core.outbox.send(response(id, result));
+        }
+    }
+
+    /// Refuses the request `id`. What cannot be told apart from a request is refused with the id `null`.
+    fn fail(&self, id: Option<&RawValue>, fault: &Fault) {
+        if let Ok(text) = to_json(&Response::error(id, fault)) {
+            self.core.outbox.send(text);
+        }
+    }
+}
+
+/// The response that carries `result`, which is JSON already.
+fn response(id: Option<&RawValue>, result: &[u8]) -> Bytes {
+    let id = id.map_or("null", RawValue::get);
+    let mut text = Vec::with_capacity(result.len() + id.len() + 40);
+    text.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    text.extend_from_slice(id.as_bytes());
+    text.extend_from_slice(b",\"result\":");
+    text.extend_from_slice(result);
+    text.push(b'}');
+    text.into()
+}

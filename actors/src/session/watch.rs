@@ -1,0 +1,127 @@
+//! How a session begins to watch: a position and what is missing up to it, in one turn of the mission.
+
+use bytes::Bytes;
+use flightdeck_data::mission::State;
+use flightdeck_protocol::{
+    Code, Fault,
+    envelope::Notification,
+    notification::MISSION_WATCHING,
+    operations::{Position, Watch, Watching},
+};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::{Session, response};
+use crate::{dispatch::to_json, live::Feed, mission::Caller};
+
+/// Characters of a watch's name.
+const SUB_CHARS: usize = 64;
+
+/// Where a watch begins.
+struct Entry {
+    head: u64,
+    /// The mission as JSON, where the client cannot go on from where it was.
+    snapshot: Option<Box<RawValue>>,
+    reason: Option<&'static str>,
+}
+
+impl Session {
+    /// Watches the mission in the socket's path, once the session is open.
+    pub(super) fn watch_path(&self) {
+        let Some((mission, since)) = self.core.path.borrow_mut().take() else { return };
+        let Some(caller) = self.core.caller.borrow().clone() else { return };
+        let session = self.clone();
+        actix_rt::spawn(async move {
+            let watch = Watch { mission, sub: mission.to_string(), since };
+            match session.prepare(&watch, &caller).await {
+                Ok((feed, watching)) => match to_json(&Notification::new(MISSION_WATCHING, &watching)) {
+                    Ok(notice) => session.attach(&watch.sub, &feed, &caller, watching.seq, notice),
+                    Err(fault) => session.fail(None, &fault),
+                },
+                Err(fault) => session.fail(None, &fault),
+            }
+        });
+    }
+
+    pub(super) async fn watch(&self, id: Option<&RawValue>, watch: Watch, caller: &Caller) {
+        let outcome = match self.reserve(&watch.sub) {
+            Ok(()) => {
+                let prepared = self.prepare(&watch, caller).await;
+                self.core.pending.borrow_mut().remove(&watch.sub);
+                prepared.and_then(|(feed, watching)| Ok((feed, watching.seq, to_json(&watching)?)))
+            }
+            Err(fault) => Err(fault),
+        };
+        match outcome {
+            Ok((feed, cursor, json)) => self.attach(&watch.sub, &feed, caller, cursor, response(id, &json)),
+            Err(fault) => self.fail(id, &fault),
+        }
+    }
+
+    /// The name is free and there is room; it is kept until the watch stands.
+    fn reserve(&self, sub: &str) -> Result<(), Fault> {
+        if sub.is_empty() || sub.chars().count() > SUB_CHARS || sub.chars().any(char::is_control) {
+            let message = format!("sub is your name for the watch: 1 to {SUB_CHARS} characters, none of them control");
+            return Err(Fault::invalid("sub", message));
+        }
+        let mut pending = self.core.pending.borrow_mut();
+        if self.core.outbox.is_watching(sub) || pending.contains(sub) {
+            let message = format!("the session watches something under the name {sub:?} already; take another");
+            return Err(Fault::new(Code::SubscriptionTaken, message).on("sub"));
+        }
+        let most = self.core.rules.limits.subscriptions as usize;
+        if self.core.outbox.watches() + pending.len() >= most {
+            let message = format!("a session can watch {most} missions at once; unwatch some first");
+            return Err(Fault::new(Code::LimitReached, message));
+        }
+        pending.insert(sub.to_owned());
+        Ok(())
+    }
+
+    async fn prepare(
+        &self,
+        watch: &Watch,
+        caller: &Caller,
+    ) -> Result<(std::sync::Arc<Feed>, Watching<Box<RawValue>>), Fault> {
+        let registry = &self.core.desk.registry;
+        let mission = registry.find(watch.mission, caller.person.organization.id).await?;
+        let feed = mission.feed.clone();
+        let (since, epoch, most) = (watch.since, feed.epoch, self.core.rules.limits.resume_events);
+        let entry = mission.look(move |state| enter(state, since, epoch, most)).await?;
+        let entry = entry.ok_or_else(|| crate::registry::not_found(watch.mission))??;
+        let resumed = since.filter(|_| entry.snapshot.is_none());
+        let watching = Watching {
+            sub: watch.sub.clone(),
+            mission: watch.mission,
+            epoch: feed.epoch,
+            seq: resumed.map_or(entry.head, |since| since.seq),
+            head: entry.head,
+            resumed: resumed.is_some(),
+            reason: entry.reason.map(str::to_owned),
+            snapshot: entry.snapshot,
+        };
+        Ok((feed, watching))
+    }
+
+    fn attach(&self, sub: &str, feed: &std::sync::Arc<Feed>, caller: &Caller, cursor: u64, answer: Bytes) {
+        self.core.outbox.watch(sub, feed, &caller.person, cursor, answer);
+    }
+}
+
+/// In the mission's turn: from where the watch goes on, and the snapshot if it needs one.
+fn enter(state: &State, since: Option<Position>, epoch: Uuid, most: u64) -> Option<Result<Entry, Fault>> {
+    let mission = state.living()?;
+    let head = mission.seq;
+    let reason = match since {
+        None => None,
+        Some(since) if since.epoch != epoch => Some("epoch_changed"),
+        Some(since) if since.seq > head => Some("ahead_of_history"),
+        Some(since) if head - since.seq > most => Some("gap_too_long"),
+        Some(_) => return Some(Ok(Entry { head, snapshot: None, reason: None })),
+    };
+    let snapshot = serde_json::value::to_raw_value(mission).map_err(|error| {
+        tracing::error!(%error, "a mission cannot be written as JSON");
+        Fault::new(Code::Internal, "the server failed to write down the mission")
+    });
+    Some(snapshot.map(|snapshot| Entry { head, snapshot: Some(snapshot), reason }))
+}

@@ -1,0 +1,79 @@
+//! What all actors share: the journal, the documents, the agents' places, the bounds.
+
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+
+use flightdeck_data::{
+    documents::Documents,
+    index::Index,
+    journal::{History, Journal},
+    mission::RestartPolicy,
+};
+use tokio::sync::Semaphore;
+
+use crate::{agent::Keeper, secrets::Secrets};
+
+/// What all actors share.
+pub struct World {
+    /// The only writer of the store.
+    pub journal: Journal,
+    /// What was written of missions.
+    pub history: History,
+    /// The index over missions.
+    pub index: Index,
+    /// The bytes of documents.
+    pub documents: Documents,
+    /// What agents are told in confidence.
+    pub secrets: Secrets,
+    /// The agents that can be run, by name.
+    pub kinds: HashMap<String, AgentKind>,
+    /// Places for agents' processes.
+    pub places: Arc<Semaphore>,
+    /// What starts agents' processes, and ends them with the server.
+    pub keeper: Keeper,
+    /// Where the agents' workspaces are: one folder a mission.
+    pub workspaces: PathBuf,
+    /// The bounds.
+    pub tuning: Tuning,
+}
+
+/// An agent that can be run.
+#[derive(Clone, Debug)]
+pub struct AgentKind {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// What its environment has beside the little that every agent's has.
+    pub env: Vec<(String, String)>,
+    /// How long one run may take.
+    pub wall: Duration,
+    /// How long it may print nothing.
+    pub silence: Duration,
+}
+
+/// The bounds of missions and agents.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    /// Events since the last snapshot that make another one worth it.
+    pub snapshot_events: u64,
+    /// Bytes of events since the last snapshot that make another one worth it.
+    pub snapshot_bytes: usize,
+    /// Bytes of encoded events that a mission keeps in memory.
+    pub feed_bytes: usize,
+    /// How long a mission may be left alone before it leaves memory.
+    pub mission_idle: Duration,
+    /// Commands of one mission that may wait for the journal.
+    pub in_flight: usize,
+    /// Bytes of a line that an agent prints.
+    pub line_bytes: usize,
+    /// Lines a second that are taken from one agent.
+    pub lines_per_second: u32,
+    /// Lines that are taken at once from an agent that was quiet.
+    pub line_burst: u32,
+    /// How long each stage of stopping an agent may take.
+    pub stop_grace: Duration,
+    /// How long an agent may take to hold still before it is frozen.
+    pub pause_grace: Duration,
+    /// When an agent that ends by itself is started again.
+    pub restart: RestartPolicy,
+    /// Whether drills are allowed.
+    pub drills: bool,
+}
