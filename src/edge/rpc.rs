@@ -1,0 +1,54 @@
+//! `POST /api/rpc`: one JSON-RPC 2.0 request, one response.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use flightdeck_actors::dispatch::{Answer, Via};
+use flightdeck_protocol::{
+    Code, Fault,
+    envelope::{Request, Response},
+};
+use serde_json::value::RawValue;
+
+use super::{Edge, rest};
+
+pub(super) async fn call(edge: web::Data<Edge>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let body = match rest::body(body, edge.body_bytes).await {
+        Ok(body) => body,
+        Err(fault) => return respond(None, Err(fault)),
+    };
+    let Ok(text) = std::str::from_utf8(&body) else {
+        return respond(None, Err(Fault::new(Code::ParseError, "the body is not UTF-8")));
+    };
+    match Request::parse(text) {
+        Ok(call) => {
+            let params = call.params.map_or("{}", RawValue::get);
+            respond(call.id, carry_out(&edge, &request, &call.method, params).await)
+        }
+        Err((id, fault)) => respond(id, Err(fault)),
+    }
+}
+
+async fn carry_out(edge: &Edge, request: &HttpRequest, method: &str, params: &str) -> Result<Box<RawValue>, Fault> {
+    let caller = rest::caller(edge, request)?;
+    let (_, call) = edge.desk.read(method, params, caller.as_ref(), Via::Rpc)?;
+    match edge.desk.call(call, caller.as_ref()).await? {
+        Answer::Json(json) => String::from_utf8(json.into()).ok().and_then(|json| RawValue::from_string(json).ok()),
+        Answer::File(_) => None,
+    }
+    .ok_or_else(|| Fault::new(Code::Internal, "the server failed to write down its answer"))
+}
+
+/// JSON-RPC over HTTP answers 200 whenever it understood enough to answer in
+/// its own terms; who is not signed in gets 401, so that proxies and tools see it.
+fn respond(id: Option<&RawValue>, outcome: Result<Box<RawValue>, Fault>) -> HttpResponse {
+    match outcome {
+        Ok(result) => HttpResponse::Ok().json(Response::result(id, result)),
+        Err(fault) => {
+            let mut response = match fault.kind().http_status() {
+                401 => HttpResponse::Unauthorized(),
+                _ => HttpResponse::Ok(),
+            };
+            response.json(Response::error(id, &fault))
+        }
+    }
+    .map_into_boxed_body()
+}

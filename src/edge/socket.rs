@@ -1,0 +1,253 @@
+//! The WebSocket edge: the one place that knows `actix-web-actors`.
+//!
+//! A socket is an actor of that crate for what comes in. What goes out does not
+//! go through its context, whose buffer has no bound: the response's body is
+//! the context's own frames (pongs, closing handshake) joined with the frames
+//! that the session's [`Outbox`] has, taken only when the socket has room.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use actix::{Actor, ActorContext as _, AsyncContext as _, StreamHandler};
+use actix_http::ws::Item;
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web_actors::ws::{self, CloseCode, CloseReason, Message, ProtocolError, WebsocketContext};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use flightdeck_actors::{
+    live::{Outbox, Outgoing},
+    session::Session,
+};
+use flightdeck_protocol::{Code, Fault, MissionId, notification::Close, operations::Position};
+use futures_util::{Stream, StreamExt as _};
+
+use super::{Edge, reply, rest};
+
+/// `GET /ws`.
+pub(super) async fn open(edge: web::Data<Edge>, request: HttpRequest, stream: web::Payload) -> HttpResponse {
+    upgrade(&edge, &request, stream, None)
+}
+
+/// `GET /ws/missions/{mission}?since=EPOCH:SEQ`: the same session with that mission watched.
+pub(super) async fn open_mission(edge: web::Data<Edge>, request: HttpRequest, stream: web::Payload) -> HttpResponse {
+    match mission_of(&request) {
+        Ok(mission) => upgrade(&edge, &request, stream, Some(mission)),
+        Err(fault) => reply::fault(&fault),
+    }
+}
+
+fn mission_of(request: &HttpRequest) -> Result<(MissionId, Option<Position>), Fault> {
+    let mission = request.match_info().query("mission").parse();
+    let mission =
+        mission.map_err(|_| Fault::new(Code::InvalidParams, "the path needs a mission's id").on("mission"))?;
+    let query = web::Query::<Vec<(String, String)>>::from_query(request.query_string());
+    let query =
+        query.map_err(|error| Fault::new(Code::InvalidRequest, format!("the query cannot be read: {error}")))?;
+    let mut since = None;
+    for (name, value) in query.into_inner() {
+        if name != "since" {
+            return Err(Fault::new(Code::InvalidParams, format!("{name} is no parameter of this; since is")).on(&name));
+        }
+        let position = value
+            .split_once(':')
+            .and_then(|(epoch, seq)| Some(Position { epoch: epoch.parse().ok()?, seq: seq.parse().ok()? }));
+        let wrong = || Fault::new(Code::InvalidParams, "since is an epoch, a colon, and a position").on("since");
+        since = Some(position.ok_or_else(wrong)?);
+    }
+    Ok((mission, since))
+}
+
+fn upgrade(
+    edge: &Edge,
+    request: &HttpRequest,
+    stream: web::Payload,
+    path: Option<(MissionId, Option<Position>)>,
+) -> HttpResponse {
+    let caller = match rest::caller(edge, request) {
+        Ok(caller) => caller,
+        Err(fault) => return reply::fault(&fault),
+    };
+    let mut response = match ws::handshake(request) {
+        Ok(response) => response,
+        Err(error) => {
+            let message = format!("this path takes WebSocket connections: {error}");
+            return reply::fault(&Fault::new(Code::InvalidRequest, message));
+        }
+    };
+    let session = Session::new(edge.desk.clone(), edge.rules.clone(), caller, path);
+    let outbox = session.outbox().clone();
+    let max_size = edge.rules.limits.message_bytes as usize;
+    let codec = actix_http_codec(max_size);
+    let socket = Socket { session, partial: None, max_size };
+    let control = WebsocketContext::with_codec(socket, stream, codec);
+    response.streaming(Frames { control: Box::pin(control), control_ended: false, outbox, parts: VecDeque::new() })
+}
+
+/// A codec that takes messages of up to `max_size` bytes.
+fn actix_http_codec(max_size: usize) -> actix_http::ws::Codec {
+    actix_http::ws::Codec::new().max_size(max_size)
+}
+
+/// What comes in from one socket.
+struct Socket {
+    session: Session,
+    /// The parts of a fragmented text message so far.
+    partial: Option<BytesMut>,
+    max_size: usize,
+}
+
+impl Actor for Socket {
+    type Context = WebsocketContext<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let tick = self.session.rules().tick();
+        ctx.run_interval(tick, |socket, _| socket.session.tick());
+        let beat = std::time::Duration::from_millis(self.session.rules().heartbeat.interval_ms);
+        ctx.run_interval(beat, |_, ctx| ctx.ping(b""));
+    }
+}
+
+impl Socket {
+    fn text(&self, text: &[u8]) {
+        match std::str::from_utf8(text) {
+            Ok(text) => self.session.on_text(text),
+            Err(_) => self.session.close(Close::Malformed),
+        }
+    }
+
+    fn fragment(&mut self, item: Item) {
+        match item {
+            Item::FirstText(part) => self.partial = Some(BytesMut::from(&part[..])),
+            Item::FirstBinary(_) => {
+                self.partial = None;
+                self.session.on_binary();
+            }
+            Item::Continue(part) | Item::Last(part)
+                if self.partial.as_ref().is_some_and(|partial| partial.len() + part.len() > self.max_size) =>
+            {
+                self.session.close(Close::MessageTooLarge);
+                self.partial = None;
+            }
+            Item::Continue(part) => {
+                if let Some(partial) = &mut self.partial {
+                    partial.extend_from_slice(&part);
+                }
+            }
+            Item::Last(part) => {
+                if let Some(mut whole) = self.partial.take() {
+                    whole.extend_from_slice(&part);
+                    self.text(&whole);
+                }
+            }
+        }
+    }
+}
+
+impl StreamHandler<Result<Message, ProtocolError>> for Socket {
+    fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
+        self.session.heard();
+        match message {
+            Ok(Message::Text(text)) => self.session.on_text(&text),
+            Ok(Message::Binary(_)) => self.session.on_binary(),
+            Ok(Message::Continuation(item)) => self.fragment(item),
+            Ok(Message::Ping(payload)) => ctx.pong(&payload),
+            Ok(Message::Pong(_) | Message::Nop) => {}
+            Ok(Message::Close(_)) => {
+                ctx.close(Some(CloseReason::from(CloseCode::Normal)));
+                ctx.stop();
+            }
+            Err(ProtocolError::Overflow) => self.session.close(Close::MessageTooLarge),
+            Err(error) => {
+                tracing::debug!(%error, "a socket does not speak the WebSocket protocol");
+                self.session.close(Close::Malformed);
+            }
+        }
+    }
+
+    fn finished(&mut self, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
+/// The response's body: whatever the socket is to be sent, in order.
+struct Frames<S> {
+    control: Pin<Box<S>>,
+    control_ended: bool,
+    outbox: Rc<Outbox>,
+    /// The rest of the frame that is being sent.
+    parts: VecDeque<Bytes>,
+}
+
+impl<S: Stream<Item = Result<Bytes, actix_web::Error>>> Stream for Frames<S> {
+    type Item = Result<Bytes, actix_web::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(part) = self.parts.pop_front() {
+            return Poll::Ready(Some(Ok(part)));
+        }
+        if self.control_ended {
+            return Poll::Ready(None);
+        }
+        match self.control.poll_next_unpin(cx) {
+            Poll::Ready(Some(frame)) => return Poll::Ready(Some(frame)),
+            // The socket is closed, or its actor died: there is nobody to send to.
+            Poll::Ready(None) => {
+                self.control_ended = true;
+                return Poll::Ready(None);
+            }
+            Poll::Pending => {}
+        }
+        match self.outbox.poll_next(cx) {
+            Poll::Ready(Some(Outgoing::Text(parts))) => {
+                let length = parts.iter().map(Bytes::len).sum();
+                self.parts = parts.into();
+                Poll::Ready(Some(Ok(header(TEXT, length))))
+            }
+            Poll::Ready(Some(Outgoing::Close(close))) => {
+                let mut frame = BytesMut::from(&header(CLOSE, 2 + close.reason().len())[..]);
+                frame.put_u16(close.code());
+                frame.put_slice(close.reason().as_bytes());
+                Poll::Ready(Some(Ok(frame.freeze())))
+            }
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+/// Opcodes of RFC 6455, section 5.2, each with the bit that says that the frame is whole.
+const TEXT: u8 = 0x81;
+const CLOSE: u8 = 0x88;
+
+/// The header of a frame from a server, which is never masked (RFC 6455, section 5.2).
+fn header(first: u8, length: usize) -> Bytes {
+    let mut header = BytesMut::with_capacity(10);
+    header.put_u8(first);
+    match length {
+        0..=125 => header.put_u8(length as u8),
+        126..=0xffff => {
+            header.put_u8(126);
+            header.put_u16(length as u16);
+        }
+        _ => {
+            header.put_u8(127);
+            header.put_u64(length as u64);
+        }
+    }
+    header.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_written_in_the_shortest_form() {
+        assert_eq!(header(TEXT, 125)[..], [0x81, 125]);
+        assert_eq!(header(TEXT, 126)[..], [0x81, 126, 0, 126]);
+        assert_eq!(header(TEXT, 0x1_0000)[..], [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+    }
+}

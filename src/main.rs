@@ -1,0 +1,18 @@
+//! `flightdeck`: the server and its command line.
+
+mod cli;
+mod demo;
+mod edge;
+mod serve;
+mod services;
+mod settings;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // First of all, before any thread: this process may be an agent's keeper.
+    flightdeck_actors::agent::run_if_asked();
+    // Fails only if there is a provider already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    cli::run()
+}
