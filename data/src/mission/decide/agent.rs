@@ -212,6 +212,10 @@ fn ask(
         // A later run of the agent asks again: it gets the answer again, if there is one.
         return Ok(Decision { effects: answer_line(asked).into_iter().collect(), ..Decision::default() });
     }
+    if mission.status.is_ended() {
+        // Its process has not heard yet.
+        return Ok(Decision::default());
+    }
     if mission.approvals.len() >= limits::APPROVALS || options.len() > limits::NAME {
         return Err(Fault::new(Code::LimitReached, format!("a mission can ask {} times at most", limits::APPROVALS)));
     }
