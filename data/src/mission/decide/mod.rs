@@ -4,6 +4,8 @@ mod agent;
 mod content;
 mod lifecycle;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 use flightdeck_protocol::{Code, Event, Fault, Timestamp, model::Author};
 use uuid::Uuid;
