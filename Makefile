@@ -76,7 +76,7 @@ deny: tools ## Checks the dependencies: versions, licenses, sources, known vulne
 	echo 'flightdeck: dependencies: versions, licenses, sources'; \
 	run --log-level error check --hide-inclusion-graph bans licenses sources || exit 1; \
 	home="$${CARGO_HOME:-$$HOME/.cargo}/advisory-dbs"; \
-	run --log-level off fetch db >/dev/null 2>&1 || true; \
+	timeout 60 cargo deny --locked --workspace --log-level off fetch db >/dev/null 2>&1 || true; \
 	state='advisories skipped: no database'; \
 	for folder in "$$home"/advisory-db-*; do \
 		[ ! -d "$$folder/crates" ] || state="advisories of $$(git -C "$$folder" log -1 --format=%cs)"; \
@@ -119,7 +119,7 @@ clean: ## Removes what was built; the demo's data under ./var stays
 .PHONY: tools
 tools:
 	@command -v cargo >/dev/null 2>&1 || { \
-		echo 'cargo is missing: install Rust 1.90 or newer from https://rustup.rs, then run make again' >&2; exit 1; }
+		echo 'cargo is missing: install Rust 1.91 or newer from https://rustup.rs, then run make again' >&2; exit 1; }
 	@if ! command -v cc >/dev/null 2>&1; then $(call need,gcc libc6-dev,a C compiler); fi
 
 # copyparty: a file server that is not ours, for the test that retrieves documents from a foreign portal.

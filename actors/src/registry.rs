@@ -301,9 +301,10 @@ impl Handler<Bring> for Supervisor {
             (None, Some(reason)) => Err(quarantined(reason)),
             (None, None) if self.stopping => Err(restarting()),
             (None, None) => {
-                let waiting = self.starting.entry(mission).or_default();
-                waiting.push(answer);
-                if waiting.len() == 1 {
+                // A mission that is being restarted is there with nobody waiting for it yet: it is not brought twice.
+                let under_way = self.starting.contains_key(&mission);
+                self.starting.entry(mission).or_default().push(answer);
+                if !under_way {
                     self.bring(mission, new, None, ctx);
                 }
                 return;

@@ -162,3 +162,80 @@ fn read_summary(key: &[u8], value: &[u8]) -> Result<MissionSummary, IndexError> 
         None => Err(damaged("it is empty".to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use flightdeck_protocol::{
+        Timestamp,
+        model::{Author, MissionStatus, Priority},
+    };
+
+    use super::*;
+    use crate::store::MemoryStore;
+
+    fn summary(organization: u128, n: u128, status: MissionStatus) -> MissionSummary {
+        MissionSummary {
+            id: MissionId(Uuid::from_u128(n)),
+            organization: OrganizationId(Uuid::from_u128(organization)),
+            title: format!("mission {n}"),
+            mission_type: "general".to_owned(),
+            status,
+            status_reason: None,
+            priority: Priority::Normal,
+            progress: 0,
+            owner: Author::System,
+            agent: Some("retrieve".to_owned()),
+            created_at: Timestamp::from_millis(0),
+            started_at: None,
+            completed_at: None,
+            estimated_at: None,
+            seq: 1,
+        }
+    }
+
+    fn index() -> Index {
+        let store = MemoryStore::default();
+        for n in 1..=5 {
+            let status = if n % 2 == 0 { MissionStatus::Running } else { MissionStatus::Pending };
+            store.commit(&[Index::put(&summary(1, n, status))]).unwrap();
+        }
+        store.commit(&[Index::put(&summary(2, 9, MissionStatus::Running))]).unwrap();
+        Index::new(Arc::new(store))
+    }
+
+    fn numbers(page: &MissionPage) -> Vec<u128> {
+        page.items.iter().map(|summary| summary.id.0.as_u128()).collect()
+    }
+
+    #[test]
+    fn pages_follow_on_each_other_newest_first_and_stay_in_the_organization() {
+        let (index, organization) = (index(), OrganizationId(Uuid::from_u128(1)));
+        let mut query = MissionQuery::default();
+        let mut seen = Vec::new();
+        loop {
+            let page = index.list(organization, &query, 2).unwrap();
+            seen.extend(numbers(&page));
+            query.before = page.next;
+            if query.before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, [5, 4, 3, 2, 1]);
+        let running = MissionQuery { status: Some(MissionStatus::Running), ..MissionQuery::default() };
+        assert_eq!(numbers(&index.list(organization, &running, 10).unwrap()), [4, 2]);
+    }
+
+    #[test]
+    fn a_mission_belongs_to_one_organization() {
+        let index = index();
+        let mission = MissionId(Uuid::from_u128(9));
+        assert!(index.has(OrganizationId(Uuid::from_u128(2)), mission).unwrap());
+        assert!(!index.has(OrganizationId(Uuid::from_u128(1)), mission).unwrap());
+    }
+
+    #[test]
+    fn agents_that_were_at_work_are_found_in_every_organization() {
+        let found: Vec<u128> = index().with_active_agents().unwrap().iter().map(|id| id.0.as_u128()).collect();
+        assert_eq!(found, [2, 4, 9]);
+    }
+}

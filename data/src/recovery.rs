@@ -94,3 +94,122 @@ pub fn snapshot(state: &State, epoch: Uuid, last_hash: [u8; 32]) -> serde_json::
     let body = serde_json::to_vec(state)?;
     Ok(Snapshot { seq: state.seq(), epoch, last_hash, body })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use flightdeck_protocol::{
+        Event, Timestamp,
+        model::{Author, Priority},
+    };
+
+    use super::*;
+    use crate::{
+        journal::{CommitSink, Journal, JournalOptions, Record, Submission},
+        store::{Direction, MemoryStore, Space, Store, StoreError, Write, scan_prefix},
+    };
+
+    struct Deaf;
+
+    impl CommitSink for Deaf {
+        fn committed(&self, _: u64, _: Result<(), Arc<StoreError>>) {}
+    }
+
+    fn frame(seq: u64) -> EventFrame {
+        let event = match seq {
+            1 => Event::MissionCreated {
+                organization: Uuid::from_u128(1).into(),
+                title: "A mission".to_owned(),
+                mission_type: "general".to_owned(),
+                priority: Priority::Normal,
+                agent: None,
+                template: None,
+                input: serde_json::json!({}),
+                estimated_at: None,
+            },
+            seq => Event::ProgressReported { percent: seq as u8 },
+        };
+        EventFrame { seq, at: Timestamp::from_millis(0), by: Author::System, cause: None, event }
+    }
+
+    /// Nine events on disk, with a snapshot after the fifth.
+    async fn stored() -> (MemoryStore, MissionId, State) {
+        let store = MemoryStore::default();
+        let journal = Journal::start(Arc::new(store.clone()), JournalOptions::default()).unwrap();
+        let history = History::new(Arc::new(store.clone()));
+        let mission = MissionId(Uuid::from_u128(7));
+        let generation = journal.take_over(mission).await.unwrap();
+        let (mut state, mut hash, epoch) = (State::new(mission), FIRST_HASH, Uuid::from_u128(9));
+        for seq in 1..=9 {
+            let frame = frame(seq);
+            state.apply(&frame).unwrap();
+            let record = Record {
+                first_seq: seq,
+                at_ms: 0,
+                author: String::new(),
+                cause: None,
+                epoch,
+                prev_hash: hash,
+                events: vec![Bytes::from(serde_json::to_vec(&frame).unwrap())],
+            };
+            let record = record.seal().unwrap();
+            hash = record.hash();
+            let extra = match seq {
+                5 => history.snapshot_writes(mission, &snapshot(&state, epoch, hash).unwrap()).unwrap(),
+                _ => Vec::new(),
+            };
+            let (records, sink) = (vec![record], Arc::new(Deaf));
+            journal.submit(Submission { mission, generation, ticket: seq, records, extra, sink }).unwrap();
+            // One at a time, so that each record is a chunk of its own.
+            journal.write(Vec::new()).await.unwrap();
+        }
+        journal.shutdown();
+        (store, mission, state)
+    }
+
+    /// Flips a bit of the last value in `space`.
+    fn damage(store: &MemoryStore, space: Space) {
+        let mut last = None;
+        scan_prefix(store, space, &[], Direction::Forward, &mut |key, value| {
+            last = Some((key.to_vec(), value.to_vec()));
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+        let (key, mut value) = last.unwrap();
+        let middle = value.len() / 2;
+        value[middle] ^= 1;
+        store.commit(&[Write::put(space, key, value)]).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_mission_comes_back_from_its_snapshot_and_the_tail() {
+        let (store, mission, state) = stored().await;
+        let recovered = recover(&History::new(Arc::new(store)), mission).unwrap();
+        assert_eq!((recovered.state, recovered.replayed), (state, 4));
+        assert_eq!(recovered.epoch, Uuid::from_u128(9));
+    }
+
+    #[tokio::test]
+    async fn a_damaged_snapshot_costs_time_and_nothing_else() {
+        let (store, mission, state) = stored().await;
+        damage(&store, Space::Snapshots);
+        let recovered = recover(&History::new(Arc::new(store)), mission).unwrap();
+        assert_eq!((recovered.state, recovered.replayed), (state, 9));
+    }
+
+    #[tokio::test]
+    async fn a_damaged_log_is_said_and_not_guessed_over() {
+        let (store, mission, _) = stored().await;
+        damage(&store, Space::Records);
+        let error = recover(&History::new(Arc::new(store)), mission).unwrap_err();
+        assert!(matches!(error, RecoveryError::History { .. }), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_there_is_said() {
+        let history = History::new(Arc::new(MemoryStore::default()));
+        assert!(matches!(recover(&history, MissionId::fresh()), Err(RecoveryError::Unknown(_))));
+    }
+}

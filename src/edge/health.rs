@@ -1,15 +1,15 @@
 //! `/healthz` and `/readyz`: is the process alive, and can it take work.
 
-use actix_web::{HttpResponse, Scope, web};
+use actix_web::{
+    HttpResponse,
+    web::{self, ServiceConfig},
+};
 use serde_json::json;
 
 use super::Edge;
 
-pub(super) fn routes() -> Scope {
-    web::scope("")
-        .guard(actix_web::guard::fn_guard(|ctx| matches!(ctx.head().uri.path(), "/healthz" | "/readyz")))
-        .route("/healthz", web::get().to(healthz))
-        .route("/readyz", web::get().to(readyz))
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config.route("/healthz", web::get().to(healthz)).route("/readyz", web::get().to(readyz));
 }
 
 /// The process runs and its event loop turns.

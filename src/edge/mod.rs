@@ -34,7 +34,7 @@ pub(crate) fn server(edge: Edge, listener: TcpListener, workers: usize) -> std::
             .wrap(NormalizePath::trim())
             .app_data(web::Data::new(edge.clone()))
             .app_data(web::PayloadConfig::new(edge.body_bytes))
-            .service(health::routes())
+            .configure(health::routes)
             .service(web::resource("/ws").route(web::get().to(socket::open)))
             .service(web::resource("/ws/missions/{mission}").route(web::get().to(socket::open_mission)))
             .service(web::resource("/api/rpc").route(web::post().to(rpc::call)))

@@ -68,6 +68,8 @@ pub(crate) struct AgentProcess {
     run: Run,
     control: Option<ChildControl>,
     stdin: Option<mpsc::Sender<String>>,
+    /// What it was told before it could hear.
+    early: Vec<ServerLine>,
     last_output: Rc<Cell<Instant>>,
     freezing: Option<SpawnHandle>,
     paused: bool,
@@ -82,6 +84,7 @@ impl AgentProcess {
             run,
             control: None,
             stdin: None,
+            early: Vec::new(),
             last_output: Rc::new(Cell::new(Instant::now())),
             freezing: None,
             paused: false,
@@ -99,6 +102,9 @@ impl AgentProcess {
         actix_rt::spawn(write_lines(stdin, waiting));
         let start = self.run.start.clone();
         self.tell(&start);
+        for line in std::mem::take(&mut self.early) {
+            self.tell(&line);
+        }
         let reader = Reader {
             incarnation: self.run.incarnation,
             blotter: self.run.blotter.clone(),
@@ -141,7 +147,13 @@ impl AgentProcess {
     }
 
     fn tell(&mut self, line: &ServerLine) {
-        let (Some(stdin), Ok(json)) = (&self.stdin, serde_json::to_string(line)) else { return };
+        let Some(stdin) = &self.stdin else {
+            if self.early.len() < STDIN_LINES {
+                self.early.push(line.clone());
+            }
+            return;
+        };
+        let Ok(json) = serde_json::to_string(line) else { return };
         if let Err(mpsc::error::TrySendError::Full(_)) = stdin.try_send(json)
             && let Some(control) = &self.control
         {

@@ -28,7 +28,7 @@ impl Desk {
     pub(super) async fn mission_call(&self, call: Call, caller: &Caller) -> Result<Answer, Fault> {
         match call {
             Call::CreateMission(new) => answer::<ops::CreateMission>(&self.create_mission(new, caller).await?),
-            Call::ListMissions(query) => answer::<ops::ListMissions>(&self.list_missions(&query, caller)?),
+            Call::ListMissions(query) => answer::<ops::ListMissions>(&self.list_missions(query, caller).await?),
             Call::GetMission(get) => {
                 let mission = self.look(get.mission, caller, |state| state.living().map(to_json)).await?;
                 mission.ok_or_else(|| not_found(get.mission))?.map(Answer::Json)
@@ -178,10 +178,17 @@ impl Desk {
         self.registry.find(mission, caller.person.organization.id).await?.look(look).await
     }
 
-    fn list_missions(&self, query: &MissionQuery, caller: &Caller) -> Result<MissionPage, Fault> {
+    async fn list_missions(&self, query: MissionQuery, caller: &Caller) -> Result<MissionPage, Fault> {
         let limit = page_size(query.limit)?;
         let organization = caller.person.organization.id;
-        self.registry.world().index.list(organization, query, limit).map_err(|error| index_fault(&error))
+        let index = self.registry.world().index.clone();
+        // A rare status may take a long look: not on the thread of the sockets.
+        let listed = tokio::task::spawn_blocking(move || index.list(organization, &query, limit)).await;
+        let listed = listed.map_err(|error| {
+            tracing::error!(%error, "listing missions failed");
+            Fault::new(Code::Internal, "the server failed to list the missions")
+        })?;
+        listed.map_err(|error| index_fault(&error))
     }
 
     pub(super) async fn document(&self, document: DocumentId, caller: &Caller) -> Result<Document, Fault> {

@@ -6,7 +6,7 @@ use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context, Handler,
 use bytes::Bytes;
 use flightdeck_data::{
     index::Index,
-    journal::{Record, RecordError, Submission},
+    journal::{Record, RecordError, SealedRecord, Submission},
     mission::{AgentCommand, Command, Context as Decided, Decision, State, decide, effects_on_recovery, follow},
     recovery::{self, Recovered},
     store::Write,
@@ -28,6 +28,8 @@ use crate::{live::Feed, world::World};
 
 /// How many messages may wait for the actor.
 const MAILBOX: usize = 512;
+/// How many bytes of events go into one record; a single larger event has one of its own.
+const RECORD_BYTES: usize = 64 * 1024;
 
 /// A mission at work.
 pub struct MissionActor {
@@ -144,17 +146,8 @@ impl MissionActor {
         let cause = cause.map(|(command, operation)| Cause { command, operation: operation.to_owned() });
         let frames = frames(&self.state, &mut decision, &context, cause.as_ref());
         let events = encode(&frames)?;
-        let record = Record {
-            first_seq: frames[0].seq,
-            at_ms: context.at.as_millis(),
-            author: json(&context.by)?,
-            cause: cause.as_ref().map(json).transpose()?,
-            epoch: self.epoch,
-            prev_hash: self.last_hash,
-            events: events.clone(),
-        };
-        let record = record.seal().map_err(too_large)?;
-        let bytes = record.size();
+        let records = self.seal(&context, cause.as_ref(), frames[0].seq, &events)?;
+        let bytes = records.iter().map(SealedRecord::size).sum();
         for frame in &frames {
             match follow(&mut self.state, frame) {
                 Ok(more) => effects.extend(more),
@@ -162,14 +155,14 @@ impl MissionActor {
                 Err(what) => panic!("mission {}: {what}", self.state.id),
             }
         }
-        self.last_hash = record.hash();
+        self.last_hash = records.last().map_or(self.last_hash, SealedRecord::hash);
         self.last_ticket += 1;
         let extra = self.extra_writes(&frames, bytes);
         let submission = Submission {
             mission: self.state.id,
             generation: self.generation,
             ticket: self.last_ticket,
-            record: Some(record),
+            records,
             extra,
             sink: self.confirmations(ctx),
         };
@@ -182,6 +175,42 @@ impl MissionActor {
         }
         self.queue(InFlight::Decided { ticket: self.last_ticket, events, effects, answer }, ctx);
         Ok(())
+    }
+
+    /// The records of a decision: one, or several where the events are too many for one. They go down together.
+    fn seal(
+        &self,
+        context: &Decided,
+        cause: Option<&Cause>,
+        first_seq: u64,
+        events: &[Bytes],
+    ) -> Result<Vec<SealedRecord>, Fault> {
+        let (author, cause) = (json(&context.by)?, cause.map(json).transpose()?);
+        let (mut records, mut hash, mut seq) = (Vec::new(), self.last_hash, first_seq);
+        let mut rest = events;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = rest.iter().take_while(|event| {
+                bytes += event.len();
+                bytes <= RECORD_BYTES
+            });
+            let (now, later) = rest.split_at(fits.count().max(1));
+            let record = Record {
+                first_seq: seq,
+                at_ms: context.at.as_millis(),
+                author: author.clone(),
+                cause: cause.clone(),
+                epoch: self.epoch,
+                prev_hash: hash,
+                events: now.to_vec(),
+            };
+            let record = record.seal().map_err(too_large)?;
+            hash = record.hash();
+            seq += now.len() as u64;
+            records.push(record);
+            rest = later;
+        }
+        Ok(records)
     }
 
     fn confirmations(&mut self, ctx: &mut Context<Self>) -> Arc<Confirmations> {

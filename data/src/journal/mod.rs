@@ -97,8 +97,8 @@ pub struct Submission {
     pub generation: u64,
     /// Its place among the generation's submissions: each has a higher one than the one before.
     pub ticket: u64,
-    /// The events, if there are any.
-    pub record: Option<SealedRecord>,
+    /// The events, if there are any: one record, or several where they do not fit into one.
+    pub records: Vec<SealedRecord>,
     /// What goes down with them, atomically: index entries, a snapshot.
     pub extra: Vec<Write>,
     /// Who is told. All submissions of a generation name the same.

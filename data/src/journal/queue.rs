@@ -9,7 +9,7 @@ use flightdeck_protocol::MissionId;
 use tokio::sync::oneshot;
 
 use super::{
-    JournalError, JournalOptions, Submission,
+    JournalError, JournalOptions, SealedRecord, Submission,
     stats::{Counters, JournalStats},
 };
 use crate::store::Write;
@@ -40,7 +40,7 @@ impl Entry {
     pub(super) fn new(work: Work) -> Self {
         let bytes = match &work {
             Work::Submit(submission) => {
-                submission.record.as_ref().map_or(0, |record| record.size())
+                submission.records.iter().map(SealedRecord::size).sum::<usize>()
                     + submission.extra.iter().map(Write::size).sum::<usize>()
             }
             Work::Write { writes, .. } => writes.iter().map(Write::size).sum(),

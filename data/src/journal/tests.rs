@@ -63,11 +63,11 @@ impl Life {
     }
 
     fn submit(&mut self, journal: &Journal, events: u64) -> Result<(), JournalError> {
-        let record = (events > 0).then(|| self.record(events));
+        let records = if events > 0 { vec![self.record(events)] } else { vec![] };
         self.ticket += 1;
         let extra = vec![Write::put(Space::Index, *self.mission.as_bytes(), self.next_seq.to_string())];
         let (mission, generation, ticket) = (self.mission, self.generation, self.ticket);
-        journal.submit(Submission { mission, generation, ticket, record, extra, sink: self.sink.clone() })
+        journal.submit(Submission { mission, generation, ticket, records, extra, sink: self.sink.clone() })
     }
 
     /// What the sink is told next.
@@ -319,7 +319,7 @@ fn a_panicking_sink_harms_nobody_else() {
     let (journal, _) = start(&store);
     let mission = MissionId(Uuid::from_u128(7));
     let sink = Arc::new(Grenade);
-    journal.submit(Submission { mission, generation: 0, ticket: 1, record: None, extra: vec![], sink }).unwrap();
+    journal.submit(Submission { mission, generation: 0, ticket: 1, records: vec![], extra: vec![], sink }).unwrap();
     let mut life = Life::new(1, 0);
     life.submit(&journal, 1).unwrap();
     life.told().1.unwrap();
@@ -417,4 +417,22 @@ fn many_writers_on_a_real_store() {
 
 fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+#[test]
+fn a_decision_of_several_records_goes_down_as_one() {
+    let store = Arc::new(MemoryStore::default());
+    let journal = Journal::start(store.clone(), JournalOptions::default()).unwrap();
+    let mut life = Life::new(1, 0);
+    let records = vec![life.record(3), life.record(2)];
+    let (mission, sink) = (life.mission, life.sink.clone());
+    journal.submit(Submission { mission, generation: 0, ticket: 1, records, extra: vec![], sink }).unwrap();
+    assert!(matches!(life.told(), (1, Ok(()))));
+    let mut seen = Vec::new();
+    let replayed = History::new(store).replay(mission, 0, FIRST_HASH, |record| {
+        seen.push((record.first_seq, record.events.len()));
+        Ok(())
+    });
+    assert_eq!(replayed.unwrap().last_seq, 5);
+    assert_eq!(seen, [(1, 3), (4, 2)]);
 }

@@ -121,7 +121,7 @@ impl Batch {
     fn add(&mut self, mut submission: Submission, chunks: &mut HashMap<MissionId, Chunk>, chunk_bytes: usize) {
         note(&mut self.told, &submission);
         self.size.entries += 1;
-        if let Some(record) = submission.record.take() {
+        for record in std::mem::take(&mut submission.records) {
             self.size.records += 1;
             let refused = match chunks.get_mut(&submission.mission) {
                 Some(chunk) => chunk.try_push(&record, chunk_bytes).is_err(),
