@@ -8,9 +8,10 @@ use flightdeck_actors::{dispatch::Answer, mission::Caller};
 use flightdeck_data::people::NewPerson;
 use flightdeck_protocol::{
     Call, MissionId, SessionId, Timestamp,
-    model::{MissionSummary, Organization, Person, Priority, Role},
+    model::{Mission, MissionStatus, MissionSummary, Organization, Person, Priority, Role},
     operations::{MissionNew, MissionRef},
 };
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::{
@@ -56,11 +57,13 @@ pub(crate) fn demo(settings: Settings) -> anyhow::Result<()> {
             Some(mission) => mission,
             None => {
                 let wanted = Portal::manifest(&agent).await?;
-                begin(&server, &officer, &portal.url, &wanted).await?
+                make(&server, &officer, &portal.url, &wanted).await?
             }
         };
         record.mission = Some(mission);
         record.save()?;
+        // It is known before it runs, so that another run of the demo does not make a second one.
+        start(&server, &officer, mission).await?;
         println!("{}", record.greeting());
         let stopped = server.until_stopped().await;
         portal.stop().await;
@@ -88,8 +91,8 @@ async fn people(server: &Server, organization: &Organization, people: &[DemoPers
     known.into_iter().find(|person| person.role == Role::Officer).context("the demo has no officer")
 }
 
-/// Makes and starts the mission, as the officer.
-async fn begin(server: &Server, officer: &Person, portal: &str, wanted: &[Entry]) -> anyhow::Result<MissionId> {
+/// Makes the mission, as the officer.
+async fn make(server: &Server, officer: &Person, portal: &str, wanted: &[Entry]) -> anyhow::Result<MissionId> {
     let documents: Vec<_> = wanted
         .iter()
         .filter(|entry| entry.year == 2025)
@@ -117,18 +120,25 @@ async fn begin(server: &Server, officer: &Person, portal: &str, wanted: &[Entry]
         })),
         ..MissionNew::default()
     };
+    Ok(call::<MissionSummary>(server, officer, Call::CreateMission(new)).await?.id)
+}
+
+/// Starts the mission if it was not started before.
+async fn start(server: &Server, officer: &Person, mission: MissionId) -> anyhow::Result<()> {
+    let mission = MissionRef { mission };
+    if call::<Mission>(server, officer, Call::GetMission(mission)).await?.status == MissionStatus::Pending {
+        call::<MissionSummary>(server, officer, Call::StartMission(mission)).await?;
+    }
+    Ok(())
+}
+
+async fn call<T: DeserializeOwned>(server: &Server, officer: &Person, call: Call) -> anyhow::Result<T> {
     let caller = Caller {
         person: officer.clone(),
         session: SessionId::fresh(),
         expires_at: Timestamp::now().plus_millis(60_000),
     };
-    let made = call(server, &caller, Call::CreateMission(new)).await?;
-    call(server, &caller, Call::StartMission(MissionRef { mission: made.id })).await?;
-    Ok(made.id)
-}
-
-async fn call(server: &Server, caller: &Caller, call: Call) -> anyhow::Result<MissionSummary> {
-    match server.services.desk.call(call, Some(caller)).await? {
+    match server.services.desk.call(call, Some(&caller)).await? {
         Answer::Json(json) => Ok(serde_json::from_slice(&json)?),
         Answer::File(_) => anyhow::bail!("a mission was expected, and not a file"),
     }

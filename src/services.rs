@@ -27,6 +27,7 @@ use flightdeck_data::{
     store::{SledOptions, SledStore, Store},
 };
 use flightdeck_protocol::operations::{Heartbeat, Limits};
+use nix::sys::stat::{Mode, umask};
 use tokio::sync::Semaphore;
 
 use crate::settings::{Settings, Signup};
@@ -37,6 +38,8 @@ pub(crate) struct Layout(PathBuf);
 impl Layout {
     /// The layout of `folder`, which is made for its owner's eyes alone if it is not there.
     pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
+        // Whatever this process makes from now on, accounts and documents among it, is its owner's alone.
+        umask(Mode::from_bits_truncate(0o077));
         if !folder.exists() {
             fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
             fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;

@@ -32,6 +32,8 @@ const CRASHES: usize = 5;
 const CRASH_WINDOW: Duration = Duration::from_secs(60);
 /// How often idle missions are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How long to wait before a mission that could not be brought back is tried again.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// The way to the registry: cheap to copy.
 #[derive(Clone)]
@@ -231,24 +233,42 @@ impl Supervisor {
             recovered.map(|recovered| (generation, recovered)).map_err(Trouble::Lasting)
         };
         let begin = load.into_actor(self).map(move |loaded, supervisor, ctx| {
-            let outcome = match loaded {
+            let fault = match loaded {
                 Ok((generation, recovered)) => {
                     let organization = recovered.state.mission.as_ref().map(|mission| mission.organization).or(new);
                     match organization {
-                        Some(organization) => Ok(supervisor.begin(generation, recovered, organization, feed, ctx)),
-                        None => Err(not_found(mission)),
+                        Some(organization) => {
+                            return supervisor.begin(generation, recovered, organization, feed, ctx);
+                        }
+                        None => not_found(mission),
                     }
                 }
-                Err(Trouble::Passing(fault)) => Err(fault),
-                Err(Trouble::Lasting(RecoveryError::Unknown(_))) => Err(not_found(mission)),
-                Err(Trouble::Lasting(error)) => Err(supervisor.quarantine(mission, &chain(&error))),
+                Err(Trouble::Passing(fault)) => {
+                    if let Some(feed) = feed {
+                        // It has watchers, and maybe an agent: it is tried again until it succeeds.
+                        ctx.run_later(RETRY, move |supervisor, ctx| {
+                            let waiting = supervisor.starting.entry(mission).or_default();
+                            if waiting.is_empty() {
+                                supervisor.bring(mission, None, Some(feed), ctx);
+                            }
+                        });
+                    }
+                    fault
+                }
+                Err(Trouble::Lasting(RecoveryError::Unknown(_))) => not_found(mission),
+                Err(Trouble::Lasting(error)) => supervisor.quarantine(mission, &chain(&error), feed.as_deref()),
             };
-            for waiting in supervisor.starting.remove(&mission).unwrap_or_default() {
-                // Whoever asked may have gone.
-                let _ = waiting.send(outcome.clone());
-            }
+            supervisor.answer(mission, &Err(fault));
         });
         ctx.spawn(begin);
+    }
+
+    /// Tells everyone who waits for `mission`.
+    fn answer(&mut self, mission: MissionId, outcome: &Result<MissionHandle, Fault>) {
+        for waiting in self.starting.remove(&mission).unwrap_or_default() {
+            // Whoever asked may have gone.
+            let _ = waiting.send(outcome.clone());
+        }
     }
 
     fn begin(
@@ -258,7 +278,7 @@ impl Supervisor {
         organization: OrganizationId,
         feed: Option<Arc<Feed>>,
         ctx: &mut Context<Self>,
-    ) -> MissionHandle {
+    ) {
         let mission = recovered.state.id;
         let world = self.shared.world.clone();
         let feed = feed.filter(|feed| feed.epoch == recovered.epoch).unwrap_or_else(|| {
@@ -267,17 +287,25 @@ impl Supervisor {
         });
         let life = self.lives.fetch_add(1, Ordering::Relaxed);
         let supervisor = ctx.address().recipient();
-        let beginning = Beginning { world, feed: feed.clone(), recovered, generation, life, supervisor };
+        let (ready, started) = oneshot::channel();
+        let beginning = Beginning { world, feed: feed.clone(), recovered, generation, life, supervisor, ready };
         let thread = &self.threads[(mission.0.as_u128() % self.threads.len() as u128) as usize];
         let addr = MissionActor::start_in_arbiter(thread, move |_| MissionActor::new(beginning));
         let used = Arc::new(AtomicI64::new(Timestamp::now().as_millis()));
         let handle = MissionHandle { addr, life, used, feed };
+        // Known at once, so that its death is noticed; handed out once it takes messages.
         self.shared.change(|live| live.insert(mission, handle.clone()));
-        handle
+        ctx.spawn(started.into_actor(self).map(move |started, supervisor, _| {
+            supervisor.answer(mission, &started.map(|()| handle).map_err(|_| restarting()));
+        }));
     }
 
-    fn quarantine(&mut self, mission: MissionId, reason: &str) -> Fault {
+    /// Sets `mission` aside; who watches it is sent away, and told why when they come back.
+    fn quarantine(&mut self, mission: MissionId, reason: &str, feed: Option<&Feed>) -> Fault {
         tracing::error!(%mission, reason, "a mission is set aside");
+        if let Some(feed) = feed {
+            feed.end();
+        }
         self.quarantined.insert(mission, reason.to_owned());
         quarantined(reason)
     }
@@ -329,9 +357,10 @@ impl Handler<Ended> for Supervisor {
             return;
         }
         tracing::warn!(%mission, ?why, "a mission died; it is started again from the journal");
-        if self.dies_too_often(mission) {
+        // A journal that takes nothing is no fault of the mission's.
+        if why == Why::Panicked && self.dies_too_often(mission) {
             let reason = format!("it died more than {CRASHES} times within {} seconds", CRASH_WINDOW.as_secs());
-            self.quarantine(mission, &reason);
+            self.quarantine(mission, &reason, Some(&handle.feed));
             return;
         }
         self.starting.entry(mission).or_default();

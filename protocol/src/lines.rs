@@ -139,7 +139,7 @@ pub enum ServerLine {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         checkpoint: Option<Value>,
     },
-    /// A person writes.
+    /// A person writes. A message that came after the last checkpoint is told to the next run again.
     Message {
         /// The message's id.
         id: MessageId,

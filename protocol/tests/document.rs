@@ -20,7 +20,10 @@ fn the_document_says_what_the_table_says() {
         fs::write(&path, &wanted).unwrap();
     }
     let found = fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == wanted, "docs/PROTOCOL.md is stale; run UPDATE_DOCS=1 cargo test -p flightdeck-protocol --test document");
+    assert!(
+        found == wanted,
+        "docs/PROTOCOL.md is stale; run UPDATE_DOCS=1 cargo test -p flightdeck-protocol --test document"
+    );
 }
 
 fn document() -> String {
@@ -51,7 +54,8 @@ fn document() -> String {
         let kind = kind.as_str().unwrap();
         let temporary = if code.temporary() { "yes" } else { "no" };
         let (number, name, doc) = (code.number(), code.name(), code.doc());
-        let _ = writeln!(text, "| {number} | `{name}` | {kind} | {} | {temporary} | {doc} |", code.kind().http_status());
+        let _ =
+            writeln!(text, "| {number} | `{name}` | {kind} | {} | {temporary} | {doc} |", code.kind().http_status());
     }
     text.push_str("\n## Close codes\n\n| code | reason | come back | what it means |\n|---|---|---|---|\n");
     for close in Close::ALL {
@@ -93,7 +97,9 @@ fn kind(field: &Value) -> String {
             kinds.join(" or ")
         }
         _ => match field["anyOf"].as_array() {
-            Some(kinds) => kinds.iter().filter(|kind| kind["type"] != "null").map(kind).collect::<Vec<_>>().join(" or "),
+            Some(kinds) => {
+                kinds.iter().filter(|kind| kind["type"] != "null").map(kind).collect::<Vec<_>>().join(" or ")
+            }
             None => "anything".to_owned(),
         },
     }

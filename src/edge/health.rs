@@ -4,12 +4,14 @@ use actix_web::{
     HttpResponse,
     web::{self, ServiceConfig},
 };
+use flightdeck_data::store::{Space, Write};
+use flightdeck_protocol::Timestamp;
 use serde_json::json;
 
 use super::Edge;
 
 pub(super) fn routes(config: &mut ServiceConfig) {
-    config.route("/healthz", web::get().to(healthz)).route("/readyz", web::get().to(readyz));
+    config.route("/healthz", web::to(healthz)).route("/readyz", web::to(readyz));
 }
 
 /// The process runs and its event loop turns.
@@ -20,7 +22,8 @@ async fn healthz() -> HttpResponse {
 /// A write goes through the journal and down to the disk.
 async fn readyz(edge: web::Data<Edge>) -> HttpResponse {
     let world = edge.desk.registry.world();
-    match world.journal.write(Vec::new()).await {
+    let now = Timestamp::now().to_string();
+    match world.journal.write(vec![Write::put(Space::Meta, b"ready".as_slice(), now)]).await {
         Ok(()) => HttpResponse::Ok().json(json!({
             "status": "ready",
             "missions_in_memory": edge.desk.registry.in_memory(),

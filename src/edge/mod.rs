@@ -10,9 +10,9 @@ mod rest;
 mod rpc;
 mod socket;
 
-use std::{net::TcpListener, sync::Arc};
+use std::{net::TcpListener, sync::Arc, time::Duration};
 
-use actix_web::{App, HttpServer, dev::Server, middleware::NormalizePath, web};
+use actix_web::{App, HttpServer, Resource, Route, dev::Server, middleware::NormalizePath, web};
 use flightdeck_actors::{dispatch::Desk, session::SessionRules};
 
 /// What every handler shares.
@@ -29,22 +29,30 @@ pub(crate) struct Edge {
 /// # Errors
 /// When the listener cannot be used.
 pub(crate) fn server(edge: Edge, listener: TcpListener, workers: usize) -> std::io::Result<Server> {
+    let silence = Duration::from_millis(edge.rules.heartbeat.timeout_ms);
     let server = HttpServer::new(move || {
         App::new()
             .wrap(NormalizePath::trim())
             .app_data(web::Data::new(edge.clone()))
             .app_data(web::PayloadConfig::new(edge.body_bytes))
             .configure(health::routes)
-            .service(web::resource("/ws").route(web::get().to(socket::open)))
-            .service(web::resource("/ws/missions/{mission}").route(web::get().to(socket::open_mission)))
-            .service(web::resource("/api/rpc").route(web::post().to(rpc::call)))
+            .service(only(web::get(), "GET", "/ws", |route| route.to(socket::open)))
+            .service(only(web::get(), "GET", "/ws/missions/{mission}", |route| route.to(socket::open_mission)))
+            .service(only(web::post(), "POST", "/api/rpc", |route| route.to(rpc::call)))
             .configure(rest::routes)
             .default_service(web::to(rest::no_route))
     })
+    .on_connect(move |connection, _| socket::bound_silence(connection, silence))
     .workers(workers)
     .tcp_nodelay(true)
     .disable_signals()
     .shutdown_timeout(5)
     .listen(listener)?;
     Ok(server.run())
+}
+
+/// A path that takes one method alone.
+fn only(route: Route, method: &'static str, path: &str, to: impl FnOnce(Route) -> Route) -> Resource {
+    let refuse = move || async move { rest::not_allowed(method) };
+    web::resource(path).route(to(route)).default_service(web::to(refuse))
 }

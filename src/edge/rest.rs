@@ -1,7 +1,5 @@
 //! REST: a projection of the operations table. There is no handler for a route here, and there must not be.
 
-use std::collections::HashMap;
-
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{Method, header},
@@ -66,9 +64,15 @@ fn fits(verb: Verb, method: &Method) -> bool {
 
 fn wrong_verb(of_path: &[(&Descriptor, &Route)]) -> HttpResponse {
     let allowed: Vec<&str> = of_path.iter().map(|(_, route)| route.verb.name()).collect();
-    let allowed = allowed.join(", ");
+    not_allowed(&allowed.join(", "))
+}
+
+/// The path is there, and takes the methods `allowed` alone.
+pub(super) fn not_allowed(allowed: &str) -> HttpResponse {
     let fault = Fault::new(Code::MethodNotFound, format!("this path takes {allowed}"));
-    HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, allowed)).json(serde_json::json!({"error": fault}))
+    HttpResponse::MethodNotAllowed()
+        .insert_header((header::ALLOW, allowed.to_owned()))
+        .json(serde_json::json!({"error": fault}))
 }
 
 async fn answer(
@@ -129,7 +133,7 @@ fn params(descriptor: &Descriptor, request: &HttpRequest, body: &[u8]) -> Result
             }
         },
     };
-    let query = web::Query::<HashMap<String, String>>::from_query(request.query_string())
+    let query = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
         .map_err(|error| Fault::new(Code::InvalidRequest, format!("the query cannot be read: {error}")))?;
     let path = request.match_info().iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     let schema = (descriptor.params)();

@@ -6,10 +6,12 @@
 //! that the session's [`Outbox`] has, taken only when the socket has room.
 
 use std::{
+    any::Any,
     collections::VecDeque,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use actix::{Actor, ActorContext as _, AsyncContext as _, StreamHandler};
@@ -23,6 +25,8 @@ use flightdeck_actors::{
 };
 use flightdeck_protocol::{Code, Fault, MissionId, notification::Close, operations::Position};
 use futures_util::{Stream, StreamExt as _};
+use socket2::SockRef;
+use tokio::net::TcpStream;
 
 use super::{Edge, reply, rest};
 
@@ -84,6 +88,16 @@ fn upgrade(
     let socket = Socket { session, partial: None, max_size };
     let control = WebsocketContext::with_codec(socket, stream, codec);
     response.streaming(Frames { control: Box::pin(control), control_ended: false, outbox, parts: VecDeque::new() })
+}
+
+/// A peer that takes nothing for `silence` is dropped by the kernel: while it
+/// does, the socket's actor is not asked, and cannot see the time pass.
+pub(super) fn bound_silence(connection: &dyn Any, silence: Duration) {
+    if let Some(stream) = connection.downcast_ref::<TcpStream>()
+        && let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(silence))
+    {
+        tracing::warn!(%error, "a silent peer will be noticed late");
+    }
 }
 
 /// A codec that takes messages of up to `max_size` bytes.

@@ -23,8 +23,8 @@ use crate::{
 
 /// Lines that may wait for an agent that does not read. Beyond that it is taken to hang.
 const STDIN_LINES: usize = 256;
-/// How long the rest of the output may take to come once the process is gone.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long the taking of the rest of the output may stand still once the process is gone.
+const LAST_WORDS: Duration = Duration::from_secs(15);
 
 /// One run of an agent.
 pub(crate) struct Run {
@@ -113,15 +113,14 @@ impl AgentProcess {
             mission: self.run.mission.clone(),
             last_output: Rc::clone(&self.last_output),
         };
-        let reading = actix_rt::spawn(reader.run(stdout));
+        let reading = Reading { last_output: Rc::clone(&self.last_output), task: actix_rt::spawn(reader.run(stdout)) };
         let listening = actix_rt::spawn(StderrTail::collect(stderr));
         ctx.spawn(wait(child, reading, listening).into_actor(self).map(|(exit, stderr), process, ctx| {
             process.gone(exit, &stderr);
             ctx.stop();
         }));
-        ctx.run_later(self.run.wall, |process, ctx| {
-            let seconds = process.run.wall.as_secs();
-            process.end(format!("it ran for longer than {seconds} seconds and was ended"), ctx);
+        ctx.run_later(self.run.wall, |process, _| {
+            process.say(Said::Overtime { seconds: process.run.wall.as_secs() });
         });
         let beat = (self.run.silence / 4).clamp(Duration::from_millis(50), Duration::from_secs(5));
         ctx.run_interval(beat, |process, _| process.check_silence());
@@ -135,15 +134,19 @@ impl AgentProcess {
         if !self.paused && !self.stopping && silent > self.run.silence {
             // Asked again only after as long again: the mission may have a reason to wait.
             self.last_output.set(Instant::now());
-            let said = Said::Silent { seconds: silent.as_secs() };
-            self.run.mission.do_send(FromAgent { incarnation: self.run.incarnation, said, taken: None });
+            self.say(Said::Silent { seconds: silent.as_secs() });
         }
+    }
+
+    /// Tells the mission something that is not the agent's own word.
+    fn say(&self, said: Said) {
+        self.run.mission.do_send(FromAgent { incarnation: self.run.incarnation, said, taken: None });
     }
 
     fn gone(&mut self, exit: Exit, stderr: &StderrTail) {
         let stderr = (!stderr.is_empty()).then(|| self.run.blotter.blot(stderr.text()));
-        let said = Said::Gone { exit, stderr, fault: self.fault.take(), asked_to: self.asked_to };
-        self.run.mission.do_send(FromAgent { incarnation: self.run.incarnation, said, taken: None });
+        let fault = self.fault.take();
+        self.say(Said::Gone { exit, stderr, fault, asked_to: self.asked_to });
     }
 
     fn tell(&mut self, line: &ServerLine) {
@@ -238,17 +241,26 @@ impl Handler<Orders> for AgentProcess {
     }
 }
 
+/// The reading of an agent's output, and when it last got on.
+struct Reading {
+    last_output: Rc<Cell<Instant>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
 /// The end of the process, once everything that it printed was taken.
 async fn wait(
     mut child: Child,
-    reading: tokio::task::JoinHandle<()>,
+    mut reading: Reading,
     listening: tokio::task::JoinHandle<StderrTail>,
 ) -> (Exit, StderrTail) {
     let exit = child.wait().await;
-    // The keeper has ended whatever else held the pipes, so these end too; the bound is for a store that hangs.
-    let abort = reading.abort_handle();
-    if tokio::time::timeout(LAST_WORDS, reading).await.is_err() {
-        abort.abort();
+    // The keeper has ended whatever else held the pipes, so these end too, however long it takes to
+    // write down what is left. The bound is for a store that hangs.
+    while tokio::time::timeout(LAST_WORDS, &mut reading.task).await.is_err() {
+        if reading.last_output.get().elapsed() > LAST_WORDS {
+            reading.task.abort();
+            break;
+        }
     }
     let stderr = tokio::time::timeout(LAST_WORDS, listening).await;
     (exit, stderr.ok().and_then(Result::ok).unwrap_or_default())

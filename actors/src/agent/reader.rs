@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use actix::Addr;
@@ -27,6 +27,8 @@ use crate::{
 
 /// Lines that may be on their way to disk while the next is read.
 const WINDOW: usize = 32;
+/// How often an agent that is held back looks whether the journal has room again.
+const HELD_BACK: Duration = Duration::from_millis(20);
 /// Characters of a line that is no JSON which go into the log.
 const LOG_CHARS: usize = 2_000;
 
@@ -54,6 +56,9 @@ impl Reader {
             let Some(said) = self.understand(line).await else { continue };
             // A flood is slowed down at its source: the pipe fills, and the agent waits.
             limiter.until_ready().await;
+            while !self.world.journal.has_room() {
+                tokio::time::sleep(HELD_BACK).await;
+            }
             if on_their_way.len() >= WINDOW
                 && let Some(oldest) = on_their_way.pop_front()
             {
@@ -65,6 +70,7 @@ impl Reader {
             if self.mission.send(message).await.is_err() {
                 return;
             }
+            self.last_output.set(Instant::now());
             on_their_way.push_back(waiting);
         }
         for waiting in on_their_way {

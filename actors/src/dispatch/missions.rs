@@ -188,7 +188,13 @@ impl Desk {
             tracing::error!(%error, "listing missions failed");
             Fault::new(Code::Internal, "the server failed to list the missions")
         })?;
-        listed.map_err(|error| index_fault(&error))
+        let page = listed.map_err(|error| index_fault(&error))?;
+        // The store may show a batch that is not on disk yet: what was read is told once it is.
+        self.registry.world().journal.write(Vec::new()).await.map_err(|error| {
+            tracing::error!(%error, "the journal does not confirm");
+            Fault::new(Code::StoreUnavailable, "the store cannot be read now; ask again later").after(1_000)
+        })?;
+        Ok(page)
     }
 
     pub(super) async fn document(&self, document: DocumentId, caller: &Caller) -> Result<Document, Fault> {

@@ -132,6 +132,10 @@ impl Desk {
         })?;
         check_rights(descriptor, caller)?;
         check_transport(descriptor, via)?;
+        if !params.trim_start().starts_with('{') {
+            let message = format!("{method} takes its parameters by name: give them as a JSON object");
+            return Err(Fault::new(Code::InvalidParams, message));
+        }
         let call = Call::read(descriptor, params)
             .map_err(|error| Fault::new(Code::InvalidParams, format!("the parameters do not fit {method}: {error}")))?;
         Ok((descriptor, call))

@@ -39,6 +39,8 @@ struct Inner {
     listeners: Vec<Listener>,
     people: Vec<Here>,
     presence: Presence,
+    /// Nothing is published any more.
+    ended: bool,
 }
 
 /// A socket thread that has watchers of this mission.
@@ -80,6 +82,8 @@ pub enum Reading {
         /// The position of the newest event.
         head: u64,
     },
+    /// Nothing new, and nothing ever will be: the mission was set aside.
+    Ended,
 }
 
 /// Somebody who watches, until it is dropped.
@@ -105,6 +109,7 @@ impl Feed {
                 listeners: Vec::new(),
                 people: Vec::new(),
                 presence,
+                ended: false,
             }),
         }
     }
@@ -114,9 +119,18 @@ impl Feed {
         self.lock().head
     }
 
-    /// Whether anyone watches.
-    pub fn is_watched(&self) -> bool {
-        !self.lock().listeners.is_empty()
+    /// Ends the feed if nobody watches; says whether it did. Nobody can begin to watch it from then on.
+    pub fn retire(&self) -> bool {
+        let mut inner = self.lock();
+        inner.ended |= inner.listeners.is_empty();
+        inner.ended
+    }
+
+    /// Ends the feed: nothing is published any more, and who watches is to know it.
+    pub fn end(&self) {
+        let mut inner = self.lock();
+        inner.ended = true;
+        inner.wake_all(self.mission);
     }
 
     /// Publishes `events`, which follow on the newest one and are on disk.
@@ -150,7 +164,7 @@ impl Feed {
     pub fn read(&self, cursor: u64, max_bytes: usize) -> Reading {
         let inner = self.lock();
         if cursor >= inner.head {
-            return Reading::UpToDate;
+            return if inner.ended { Reading::Ended } else { Reading::UpToDate };
         }
         let oldest = inner.head + 1 - inner.ring.len() as u64;
         if cursor + 1 < oldest {
@@ -177,8 +191,12 @@ impl Feed {
     /// Adds a watcher whose session lives on the thread of `hub`. The second
     /// part says that the circle of people changed and is to be announced with
     /// [`Feed::announce_presence`] in a moment: one announcement serves many changes.
-    pub(super) fn attach(self: &Arc<Self>, person: &Person, hub: HubHandle, now: Timestamp) -> (Watcher, bool) {
+    /// `None` for a feed that has ended: the mission is to be found anew.
+    pub(super) fn attach(self: &Arc<Self>, person: &Person, hub: HubHandle, now: Timestamp) -> Option<(Watcher, bool)> {
         let mut inner = self.lock();
+        if inner.ended {
+            return None;
+        }
         match inner.listeners.iter_mut().find(|listener| listener.hub.id() == hub.id()) {
             Some(listener) => listener.watchers += 1,
             None => inner.listeners.push(Listener { hub: hub.clone(), watchers: 1, woken: false }),
@@ -194,7 +212,7 @@ impl Feed {
         }
         // A newcomer among people already known is told who is here as well.
         let announce = changed && !std::mem::replace(&mut inner.presence.announcing, true);
-        (Watcher { feed: self.clone(), person: person.id, hub }, announce)
+        Some((Watcher { feed: self.clone(), person: person.id, hub }, announce))
     }
 
     /// Tells all watchers who is here.
@@ -243,7 +261,7 @@ impl Watcher {
     }
 
     /// Stops watching. Says whether the circle of people changed and is to be announced.
-    pub(super) fn leave(&self) -> bool {
+    fn leave(&self) -> bool {
         let mut inner = self.feed.lock();
         if let Some(index) = inner.listeners.iter().position(|listener| listener.hub.id() == self.hub.id()) {
             inner.listeners[index].watchers -= 1;
@@ -261,6 +279,14 @@ impl Watcher {
     }
 }
 
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        if self.leave() {
+            self.hub.announce(self.feed.clone());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,6 +300,7 @@ mod tests {
             Reading::Events { to, events } => (to, events),
             Reading::UpToDate => panic!("up to date"),
             Reading::Behind { head } => panic!("behind {head}"),
+            Reading::Ended => panic!("ended"),
         }
     }
 

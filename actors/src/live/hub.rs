@@ -23,6 +23,8 @@ const PRESENCE_GATHER: Duration = Duration::from_millis(100);
 enum Wake {
     /// The mission has something new. At most one of these waits for each mission.
     Mission(MissionId),
+    /// The circle of people who watch has changed: say so in a moment.
+    Announce(Arc<Feed>),
     /// A sign-in has ended.
     Revoked(SessionId),
     /// All sessions are to end, for this reason.
@@ -45,6 +47,11 @@ impl HubHandle {
     pub(super) fn wake(&self, mission: MissionId) {
         // A hub that is gone has no watchers left.
         let _ = self.wakes.send(Wake::Mission(mission));
+    }
+
+    /// Lets the hub say in a moment who watches `feed` now.
+    pub(super) fn announce(&self, feed: Arc<Feed>) {
+        let _ = self.wakes.send(Wake::Announce(feed));
     }
 
     /// Ends the sessions of a sign-in that was revoked.
@@ -110,6 +117,12 @@ impl Hub {
                         }
                     }
                 }
+                Wake::Announce(feed) => {
+                    actix_rt::spawn(async move {
+                        tokio::time::sleep(PRESENCE_GATHER).await;
+                        feed.announce_presence();
+                    });
+                }
                 Wake::Revoked(session) => self.sessions().iter().for_each(|outbox| outbox.revoked(session)),
                 Wake::CloseAll(close) => self.sessions().iter().for_each(|outbox| outbox.close(close)),
             }
@@ -127,9 +140,15 @@ impl Hub {
         outboxes.push(Rc::downgrade(outbox));
     }
 
-    /// Begins to watch `feed` for a session of `person` on this thread.
-    pub(super) fn attach(&self, feed: &Arc<Feed>, person: &Person, outbox: &Rc<Outbox>, sub: Rc<str>) -> Watcher {
-        let (watcher, announce) = feed.attach(person, self.handle.clone(), Timestamp::now());
+    /// Begins to watch `feed` for a session of `person` on this thread; `None` if the feed has ended.
+    pub(super) fn attach(
+        &self,
+        feed: &Arc<Feed>,
+        person: &Person,
+        outbox: &Rc<Outbox>,
+        sub: Rc<str>,
+    ) -> Option<Watcher> {
+        let (watcher, announce) = feed.attach(person, self.handle.clone(), Timestamp::now())?;
         let mut missions = self.missions.borrow_mut();
         let watched =
             missions.entry(feed.mission).or_insert_with(|| Watched { feed: feed.clone(), watchers: Vec::new() });
@@ -137,9 +156,9 @@ impl Hub {
         watched.feed = feed.clone();
         watched.watchers.push((Rc::downgrade(outbox), sub));
         if announce {
-            announce_soon(feed.clone());
+            self.handle.announce(feed.clone());
         }
-        watcher
+        Some(watcher)
     }
 
     /// Ends a watch of a session on this thread.
@@ -154,16 +173,5 @@ impl Hub {
                 missions.remove(&mission);
             }
         }
-        drop(missions);
-        if watcher.leave() {
-            announce_soon(watcher.feed().clone());
-        }
     }
-}
-
-fn announce_soon(feed: Arc<Feed>) {
-    actix_rt::spawn(async move {
-        tokio::time::sleep(PRESENCE_GATHER).await;
-        feed.announce_presence();
-    });
 }

@@ -98,7 +98,8 @@ impl Outbox {
         let mut inner = self.inner.borrow_mut();
         inner.answer_bytes += text.len();
         inner.answers.push_back(text);
-        if inner.answer_bytes > ANSWER_BYTES {
+        // One answer may be as large as it is: it was asked for, and is built already.
+        if inner.answers.len() > 1 && inner.answer_bytes > ANSWER_BYTES {
             inner.answers.clear();
             inner.answer_bytes = 0;
             inner.closing.get_or_insert(Close::TooSlow);
@@ -134,16 +135,23 @@ impl Outbox {
         self.inner.borrow().subs.contains_key(sub)
     }
 
-    /// Watches `feed` under the name `sub`: `answer` first, then everything after `cursor`.
-    pub fn watch(self: &Rc<Self>, sub: &str, feed: &Arc<Feed>, person: &Person, cursor: u64, answer: Bytes) {
-        self.send(answer);
+    /// Whether the goodbye is on its way: nothing that comes in counts any more.
+    pub fn is_closing(&self) -> bool {
+        self.inner.borrow().closing.is_some()
+    }
+
+    /// Watches `feed` under the name `sub`: `answer` first, then everything
+    /// after `cursor`. False, and nothing done, if the feed has ended.
+    pub fn watch(self: &Rc<Self>, sub: &str, feed: &Arc<Feed>, person: &Person, cursor: u64, answer: Bytes) -> bool {
         let sub: Rc<str> = sub.into();
-        let watcher = self.hub.attach(feed, person, self, sub.clone());
+        let Some(watcher) = self.hub.attach(feed, person, self, sub.clone()) else { return false };
+        self.send(answer);
         let name = serde_json::to_string(&*sub).unwrap_or_else(|_| "\"\"".to_owned());
         let head = Bytes::from(format!("{{\"sub\":{name},"));
         let watch = Sub { watcher, head, cursor, presence_seen: 0, stirred: false, page: Page::None };
         self.inner.borrow_mut().subs.insert(sub.clone(), watch);
         self.stir(&sub);
+        true
     }
 
     /// Ends the watch `sub`; false if there is none.
@@ -196,6 +204,12 @@ impl Outbox {
                     return Poll::Ready(Some(Outgoing::Text(parts)));
                 }
                 Next::Nothing => watch.stirred = false,
+                Next::End => {
+                    inner.closing.get_or_insert(Close::Failed);
+                    inner.stirred.clear();
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Next::ReadJournal { from, head } => {
                     watch.page = Page::Reading;
                     watch.stirred = false;
@@ -234,6 +248,7 @@ fn take_page(outbox: &Weak<Outbox>, name: &Rc<str>, page: Result<Vec<(u64, Bytes
 enum Next {
     Frame(Vec<Bytes>),
     Nothing,
+    End,
     ReadJournal { from: u64, head: u64 },
 }
 
@@ -258,6 +273,7 @@ impl Sub {
         match feed.read(self.cursor, FRAME_BYTES) {
             Reading::Events { to, events } => self.events_frame(&feed, to, events),
             Reading::Behind { head } => Next::ReadJournal { from: self.cursor + 1, head },
+            Reading::Ended => Next::End,
             Reading::UpToDate => match feed.presence_after(self.presence_seen) {
                 Some((version, people)) => {
                     self.presence_seen = version;

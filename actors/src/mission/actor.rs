@@ -48,6 +48,7 @@ pub struct MissionActor {
     events_since_snapshot: u64,
     bytes_since_snapshot: usize,
     stopping: Option<oneshot::Sender<()>>,
+    ready: Option<oneshot::Sender<()>>,
     watch: DeathWatch,
 }
 
@@ -74,11 +75,13 @@ pub(crate) struct Beginning {
     pub(crate) generation: u64,
     pub(crate) life: u64,
     pub(crate) supervisor: Recipient<Ended>,
+    /// Told when it takes messages.
+    pub(crate) ready: oneshot::Sender<()>,
 }
 
 impl MissionActor {
     pub(crate) fn new(beginning: Beginning) -> Self {
-        let Beginning { world, feed, recovered, generation, life, supervisor } = beginning;
+        let Beginning { world, feed, recovered, generation, life, supervisor, ready } = beginning;
         // Until it ends in another way, it panicked.
         let ended = Ended { mission: recovered.state.id, life, why: Why::Panicked };
         Self {
@@ -96,6 +99,7 @@ impl MissionActor {
             events_since_snapshot: recovered.replayed,
             bytes_since_snapshot: 0,
             stopping: None,
+            ready: Some(ready),
             watch: DeathWatch { supervisor, ended: Some(ended) },
         }
     }
@@ -104,7 +108,6 @@ impl MissionActor {
         if let Some(ended) = &mut self.watch.ended {
             ended.why = why;
         }
-        self.agent.drop_process();
         ctx.stop();
     }
 
@@ -290,6 +293,10 @@ impl Actor for MissionActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
+        if let Some(ready) = self.ready.take() {
+            // Who waited for the mission may have gone.
+            let _ = ready.send(());
+        }
         self.feed.skip_to(self.state.seq());
         let Some(agent) = self.state.living().and_then(|mission| mission.agent.as_ref()) else { return };
         if agent.state == AgentState::Running {
@@ -302,7 +309,7 @@ impl Actor for MissionActor {
             };
             if let Err(fault) = self.execute_own(gone, Author::System, None, ctx) {
                 tracing::error!(mission = %self.state.id, %fault, "the agent of an earlier life cannot be signed off");
-                self.end(Why::CommitFailed, ctx);
+                self.end(Why::Panicked, ctx);
             }
         } else {
             for effect in effects_on_recovery(&self.state) {
@@ -326,6 +333,10 @@ impl Handler<Execute> for MissionActor {
         {
             // The refusal may rest on something that is not on disk yet, so it waits for it.
             self.queue(InFlight::Behind(Answer::Command(to, Err(fault))), ctx);
+            if self.state.mission.is_none() && self.in_flight.is_empty() && self.feed.retire() {
+                // It was never made.
+                self.end(Why::Passivated, ctx);
+            }
         }
     }
 }
@@ -369,7 +380,8 @@ impl Handler<Passivate> for MissionActor {
     type Result = ();
 
     fn handle(&mut self, _: Passivate, ctx: &mut Self::Context) {
-        if self.in_flight.is_empty() && self.agent.is_idle() && !self.feed.is_watched() {
+        // Nobody can begin to watch a feed that is retired: whoever wants to finds the mission anew.
+        if self.in_flight.is_empty() && self.agent.is_idle() && self.feed.retire() {
             self.end(Why::Passivated, ctx);
         }
     }

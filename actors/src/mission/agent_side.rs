@@ -29,17 +29,19 @@ pub(super) struct AgentSide {
     place: Option<OwnedSemaphorePermit>,
 }
 
+impl Drop for AgentSide {
+    /// However the mission's actor ends, also by a panic: its process ends with it.
+    fn drop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.do_send(Orders::Abandon);
+        }
+    }
+}
+
 impl AgentSide {
     /// Whether there is no process and nothing that would lead to one.
     pub(super) fn is_idle(&self) -> bool {
         self.process.is_none() && self.waiting.is_none()
-    }
-
-    /// Lets go of the process: its keeper ends it.
-    pub(super) fn drop_process(&mut self) {
-        if let Some(process) = self.process.take() {
-            process.do_send(Orders::Abandon);
-        }
     }
 
     /// The server stops: the process is asked to, and none is started any more.
@@ -116,6 +118,11 @@ impl MissionActor {
     }
 
     fn launch(&mut self, incarnation: u32, ctx: &mut Context<Self>) {
+        if self.is_stopping() {
+            let outcome = "it was not started because the server stops".to_owned();
+            self.own(AgentCommand::Exit { incarnation, outcome, stderr: None, by_itself: false }, ctx);
+            return;
+        }
         let (kind, secret) = match self.kind_and_secret() {
             Ok(found) => found,
             Err(reason) => {
@@ -173,6 +180,12 @@ impl MissionActor {
         agent.is_some_and(|agent| agent.state == flightdeck_protocol::model::AgentState::Running)
     }
 
+    /// Whether the next word is with people.
+    fn is_held_up(&self) -> bool {
+        let status = self.state.living().map(|mission| mission.status);
+        matches!(status, Some(MissionStatus::Waiting | MissionStatus::Paused))
+    }
+
     fn agent_author(&self, incarnation: u32) -> Author {
         let agent = self.state.mission.as_ref().and_then(|mission| mission.agent.as_ref());
         let kind = agent.map(|agent| agent.kind.clone()).unwrap_or_default();
@@ -221,9 +234,17 @@ impl Handler<FromAgent> for MissionActor {
                 self.refuse(incarnation, line, reason, ctx);
                 Answer::Taken(taken).give();
             }
+            Said::Overtime { seconds } if self.is_held_up() => {
+                // The time went by while people had the next word: that is no fault of the agent's.
+                let reason = format!("this run has lasted {seconds} seconds; another takes over from the checkpoint");
+                self.agent.order(Orders::Stop { reason });
+            }
+            Said::Overtime { seconds } => {
+                let fault = format!("it ran for longer than {seconds} seconds and was ended");
+                self.agent.order(Orders::End { fault });
+            }
             Said::Silent { seconds } => {
-                let waits = self.state.living().is_some_and(|mission| mission.status == MissionStatus::Waiting);
-                if !waits {
+                if !self.is_held_up() {
                     let fault = format!("it printed nothing for {seconds} seconds and was ended");
                     self.agent.order(Orders::End { fault });
                 }

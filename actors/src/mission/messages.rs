@@ -62,6 +62,11 @@ pub enum Said {
     Delivered(Delivered),
     /// It printed a line that cannot be taken: its type, and why.
     Refused(String, String),
+    /// It has run for as long as a run may.
+    Overtime {
+        /// For how long, in seconds.
+        seconds: u64,
+    },
     /// It printed nothing for so long.
     Silent {
         /// For how long, in seconds.

@@ -130,6 +130,9 @@ impl Session {
 
     /// A text frame came.
     pub fn on_text(&self, text: &str) {
+        if self.has_ended() {
+            return;
+        }
         let request = match Request::parse(text) {
             Ok(request) => request,
             Err((id, fault)) => return self.fail(id, &fault),
@@ -141,6 +144,15 @@ impl Session {
             Ok((_, call)) => self.carry_out(id, call, caller),
             Err(fault) => self.fail(id.as_deref(), &fault),
         }
+    }
+
+    /// Whether what comes in counts no more: a goodbye is on its way, or is due.
+    fn has_ended(&self) -> bool {
+        let caller = self.core.caller.borrow();
+        if caller.as_ref().is_some_and(|caller| Timestamp::now() >= caller.expires_at) {
+            self.close(Close::TokenExpired);
+        }
+        self.core.outbox.is_closing()
     }
 
     /// Time has passed: ends the session if it is not open in time, its token

@@ -1,5 +1,7 @@
 //! How a session begins to watch: a position and what is missing up to it, in one turn of the mission.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use flightdeck_data::mission::State;
 use flightdeck_protocol::{
@@ -16,6 +18,11 @@ use crate::{dispatch::to_json, live::Feed, mission::Caller};
 
 /// Characters of a watch's name.
 const SUB_CHARS: usize = 64;
+/// How often a mission is found anew that leaves memory just as it is to be watched.
+const TRIES: usize = 5;
+
+/// The beginning of a watch, with the snapshot as JSON.
+type Raw = Watching<Box<RawValue>>;
 
 /// Where a watch begins.
 struct Entry {
@@ -33,29 +40,49 @@ impl Session {
         let session = self.clone();
         actix_rt::spawn(async move {
             let watch = Watch { mission, sub: mission.to_string(), since };
-            match session.prepare(&watch, &caller).await {
-                Ok((feed, watching)) => match to_json(&Notification::new(MISSION_WATCHING, &watching)) {
-                    Ok(notice) => session.attach(&watch.sub, &feed, &caller, watching.seq, notice),
-                    Err(fault) => session.fail(None, &fault),
-                },
-                Err(fault) => session.fail(None, &fault),
+            let notice = |watching: &Raw| to_json(&Notification::new(MISSION_WATCHING, watching));
+            if let Err(fault) = session.begin(&watch, &caller, notice).await {
+                session.fail(None, &fault);
             }
         });
     }
 
     pub(super) async fn watch(&self, id: Option<&RawValue>, watch: Watch, caller: &Caller) {
-        let outcome = match self.reserve(&watch.sub) {
-            Ok(()) => {
-                let prepared = self.prepare(&watch, caller).await;
-                self.core.pending.borrow_mut().remove(&watch.sub);
-                prepared.and_then(|(feed, watching)| Ok((feed, watching.seq, to_json(&watching)?)))
-            }
-            Err(fault) => Err(fault),
-        };
-        match outcome {
-            Ok((feed, cursor, json)) => self.attach(&watch.sub, &feed, caller, cursor, response(id, &json)),
-            Err(fault) => self.fail(id, &fault),
+        let answer = |watching: &Raw| Ok(response(id, &to_json(watching)?));
+        if let Err(fault) = self.begin(&watch, caller, answer).await {
+            self.fail(id, &fault);
         }
+    }
+
+    /// Begins the watch; what `tell` makes of its beginning is sent first.
+    async fn begin(
+        &self,
+        watch: &Watch,
+        caller: &Caller,
+        tell: impl Fn(&Raw) -> Result<Bytes, Fault>,
+    ) -> Result<(), Fault> {
+        self.reserve(&watch.sub)?;
+        let begun = self.try_begin(watch, caller, tell).await;
+        self.core.pending.borrow_mut().remove(&watch.sub);
+        begun
+    }
+
+    async fn try_begin(
+        &self,
+        watch: &Watch,
+        caller: &Caller,
+        tell: impl Fn(&Raw) -> Result<Bytes, Fault>,
+    ) -> Result<(), Fault> {
+        for _ in 0..TRIES {
+            let (feed, watching) = self.prepare(watch, caller).await?;
+            let told = tell(&watching)?;
+            if self.core.outbox.watch(&watch.sub, &feed, &caller.person, watching.seq, told) {
+                return Ok(());
+            }
+            // The mission left memory in this very moment: it is found anew.
+            tokio::task::yield_now().await;
+        }
+        Err(crate::mission::restarting())
     }
 
     /// The name is free and there is room; it is kept until the watch stands.
@@ -78,11 +105,7 @@ impl Session {
         Ok(())
     }
 
-    async fn prepare(
-        &self,
-        watch: &Watch,
-        caller: &Caller,
-    ) -> Result<(std::sync::Arc<Feed>, Watching<Box<RawValue>>), Fault> {
+    async fn prepare(&self, watch: &Watch, caller: &Caller) -> Result<(Arc<Feed>, Raw), Fault> {
         let registry = &self.core.desk.registry;
         let mission = registry.find(watch.mission, caller.person.organization.id).await?;
         let feed = mission.feed.clone();
@@ -101,10 +124,6 @@ impl Session {
             snapshot: entry.snapshot,
         };
         Ok((feed, watching))
-    }
-
-    fn attach(&self, sub: &str, feed: &std::sync::Arc<Feed>, caller: &Caller, cursor: u64, answer: Bytes) {
-        self.core.outbox.watch(sub, feed, &caller.person, cursor, answer);
     }
 }
 

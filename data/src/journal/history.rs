@@ -125,7 +125,7 @@ impl History {
         max_events: usize,
         mut visit: impl FnMut(u64, &Bytes) -> ControlFlow<()>,
     ) -> Result<(), HistoryError> {
-        let mut left = max_events;
+        let (mut left, mut enough) = (max_events, false);
         let mut expected = None;
         self.scan_chunks(mission, (1, before), Direction::Backward, &mut |seq, bytes| {
             let records = read_chunk(mission, seq, bytes)?;
@@ -138,6 +138,7 @@ impl History {
                 let newest_first = (0..=record.last_seq()).rev().zip(record.events.iter().rev());
                 for (seq, event) in newest_first.filter(|(seq, _)| *seq < before) {
                     if left == 0 || visit(seq, event).is_break() {
+                        enough = true;
                         return Ok(ControlFlow::Break(()));
                     }
                     left -= 1;
@@ -146,7 +147,7 @@ impl History {
             Ok(if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         match expected {
-            Some(seq) if seq > 0 && left > 0 => Err(damaged(mission, 1, "the beginning is missing")),
+            Some(seq) if seq > 0 && left > 0 && !enough => Err(damaged(mission, 1, "the beginning is missing")),
             _ => Ok(()),
         }
     }

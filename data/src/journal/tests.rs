@@ -199,6 +199,13 @@ fn pages_are_gapless_wherever_they_begin() {
     assert_eq!(back(10, 3), [9, 8, 7]);
     assert!(back(1, 3).is_empty());
     assert!(back(10, 0).is_empty());
+    let mut seen = Vec::new();
+    let enough = history.read_back(life.mission, 10, 100, |seq, _| {
+        seen.push(seq);
+        if seen.len() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(enough.is_ok(), "who has seen enough misses no beginning: {enough:?}");
+    assert_eq!(seen, [9, 8]);
 }
 
 #[test]

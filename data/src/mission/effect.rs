@@ -3,7 +3,7 @@
 use flightdeck_protocol::{
     Event, EventFrame,
     lines::ServerLine,
-    model::{AgentState, Approval, Author, Message, MissionStatus},
+    model::{AgentState, Approval, Author, MissionStatus},
 };
 
 use super::State;
@@ -39,15 +39,11 @@ pub enum Effect {
 /// # Errors
 /// As [`State::apply`].
 pub fn follow(state: &mut State, frame: &EventFrame) -> Result<Vec<Effect>, String> {
-    let untold = match frame.event {
-        Event::AgentStarted { .. } => std::mem::take(&mut state.untold),
-        _ => Vec::new(),
-    };
     state.apply(frame)?;
-    Ok(effects(frame, state, &untold))
+    Ok(effects(frame, state))
 }
 
-fn effects(frame: &EventFrame, after: &State, untold: &[Message]) -> Vec<Effect> {
+fn effects(frame: &EventFrame, after: &State) -> Vec<Effect> {
     let EventFrame { event, by, .. } = frame;
     let Some(mission) = &after.mission else { return Vec::new() };
     let agent_runs = mission.agent.as_ref().is_some_and(|agent| agent.state == AgentState::Running);
@@ -67,7 +63,7 @@ fn effects(frame: &EventFrame, after: &State, untold: &[Message]) -> Vec<Effect>
         },
         Event::AgentStarted { incarnation } => {
             let mut list = vec![Effect::LaunchAgent { incarnation: *incarnation }];
-            list.extend(untold.iter().map(|message| {
+            list.extend(after.untold.iter().map(|message| {
                 Effect::TellAgent(ServerLine::Message {
                     id: message.id,
                     from: message.by.name().to_owned(),

@@ -8,7 +8,7 @@ pub const STEP_DEPTH: usize = 32;
 pub const DOCUMENTS: usize = 1_000;
 /// Questions and approvals of a mission, answered ones included.
 pub const APPROVALS: usize = 500;
-/// Messages that wait for the agent's next run.
+/// Messages since the last checkpoint that the agent's next run is told.
 pub const UNTOLD_MESSAGES: usize = 100;
 /// Characters of a mission's title.
 pub const TITLE: usize = 200;

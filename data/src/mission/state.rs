@@ -7,6 +7,8 @@ use flightdeck_protocol::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::limits;
+
 /// Everything that is decided on: the mission as everyone sees it, and what
 /// only the server needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,7 +24,8 @@ pub struct State {
     /// How often in a row the agent's process ended without having got anywhere.
     #[serde(default)]
     pub crashes: u32,
-    /// Messages of people that no run of the agent was told.
+    /// Messages of people since the agent's last checkpoint, the newest ones: the next run is told them
+    /// again, since nobody knows whether the last one had read them.
     #[serde(default)]
     pub untold: Vec<Message>,
     /// The id that the mission has, or will have.
@@ -72,18 +75,23 @@ impl State {
                 return Err(format!("event {} makes a mission that is there already", frame.seq));
             }
             (Some(mission), event) => {
-                let agent_runs = mission.agent.as_ref().is_some_and(|agent| agent.state == AgentState::Running);
                 mission.apply(frame);
                 match event {
                     Event::MissionDeleted => self.deleted = true,
                     Event::CheckpointSaved { data } => {
+                        // To save the same again is not to get anywhere.
+                        if self.checkpoint.as_ref() != Some(data) {
+                            self.crashes = 0;
+                        }
                         self.checkpoint = Some(data.clone());
-                        self.crashes = 0;
+                        self.untold.clear();
                     }
                     Event::DocumentDelivered { .. } => self.crashes = 0,
                     Event::AgentExited { restart_in_ms: Some(1..), .. } => self.crashes += 1,
-                    Event::AgentStarted { .. } => self.untold.clear(),
-                    Event::MessageSent { .. } if !agent_runs && !matches!(frame.by, Author::Agent { .. }) => {
+                    Event::MessageSent { .. } if !matches!(frame.by, Author::Agent { .. }) => {
+                        if self.untold.len() >= limits::UNTOLD_MESSAGES {
+                            self.untold.remove(0);
+                        }
                         self.untold.extend(mission.messages.last().cloned());
                     }
                     _ => {}

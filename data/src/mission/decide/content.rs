@@ -40,7 +40,7 @@ pub(super) fn send_message(
         return Err(illegal("written to", mission.status, "nobody would read it"));
     }
     check_text("text", &send.text, limits::TEXT)?;
-    let agent_runs = mission.agent.as_ref().is_some_and(|agent| agent.state == AgentState::Running);
+    let agent_runs = mission.agent.as_ref().is_none_or(|agent| agent.state == AgentState::Running);
     if !agent_runs && state.untold.len() >= limits::UNTOLD_MESSAGES {
         let message = format!(
             "{} messages wait for the agent already; start or resume the mission first",

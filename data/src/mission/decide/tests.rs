@@ -237,12 +237,20 @@ fn a_crashed_agent_comes_back_slower_each_time_until_it_is_given_up() {
 #[test]
 fn an_agent_that_gets_somewhere_is_not_given_up() {
     let mut story = running();
-    for _ in 0..10 {
-        story.say(AgentLine::Checkpoint { data: serde_json::json!(1) });
+    for page in 0..10 {
+        story.say(AgentLine::Checkpoint { data: serde_json::json!(page) });
         story.exit(true);
         story.ok(&Command::Agent(AgentCommand::Begin));
     }
     assert_eq!(story.status(), MissionStatus::Running);
+    for _ in 0..2 {
+        story.say(AgentLine::Checkpoint { data: serde_json::json!(9) });
+        story.exit(true);
+        if story.status() == MissionStatus::Running {
+            story.ok(&Command::Agent(AgentCommand::Begin));
+        }
+    }
+    assert_eq!(story.status(), MissionStatus::Failed, "to save the same again is not to get anywhere");
 }
 
 #[test]
@@ -292,5 +300,9 @@ fn messages_wait_for_an_agent_that_does_not_run() {
     assert!(told, "{:?}", story.effects);
     story.exit(false);
     story.ok(&Command::Agent(AgentCommand::Begin));
-    assert_eq!(story.effects, [Effect::LaunchAgent { incarnation: 2 }], "and are told once");
+    assert_eq!(story.effects.len(), 2, "nobody knows whether the first run had read it: {:?}", story.effects);
+    story.say(AgentLine::Checkpoint { data: serde_json::json!(1) });
+    story.exit(false);
+    story.ok(&Command::Agent(AgentCommand::Begin));
+    assert_eq!(story.effects, [Effect::LaunchAgent { incarnation: 3 }], "a checkpoint settles it");
 }
