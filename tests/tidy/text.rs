@@ -1,0 +1,84 @@
+//! The rules on a file's text: its opening line, its length, and nothing secret in name or content.
+
+use crate::Breach;
+
+/// More lines than this are more than one idea.
+const LONGEST: usize = 600;
+
+/// The first line of a source file is a `//!` that says what lives there.
+pub(crate) fn opening(file: &str, text: &str) -> Option<Breach> {
+    let said =
+        text.lines().next().and_then(|line| line.strip_prefix("//!")).map_or(0, |rest| rest.trim().chars().count());
+    let rule = "the first line is no `//!` of at least ten characters that says what lives here";
+    (said < 10).then(|| Breach::new(file, 1, rule))
+}
+
+/// A file has at most [`LONGEST`] lines.
+pub(crate) fn length(file: &str, text: &str) -> Option<Breach> {
+    let lines = text.lines().count();
+    (lines > LONGEST)
+        .then(|| Breach::new(file, LONGEST + 1, format!("{lines} lines, at most {LONGEST}; split it by idea")))
+}
+
+/// A file whose name says that it holds a secret is not committed.
+pub(crate) fn secret_name(file: &str) -> Option<Breach> {
+    let name = file.rsplit('/').next().unwrap_or(file).to_lowercase();
+    const ENDINGS: &[&str] = &[".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".secret"];
+    const NAMES: &[&str] = &[".env", ".netrc", ".npmrc", ".pypirc", "credentials.json", "credentials.toml"];
+    let is_environment = name.starts_with(".env.") && !name.ends_with(".example");
+    let secret = is_environment
+        || name.starts_with("id_rsa")
+        || name.starts_with("id_ed25519")
+        || NAMES.contains(&name.as_str())
+        || ENDINGS.iter().any(|ending| name.ends_with(ending));
+    secret.then(|| Breach::new(file, 1, "looks like a secret; keep it out of the repository"))
+}
+
+/// A text with a private key in it is not committed, whatever its name.
+pub(crate) fn secret_text(file: &str, text: &str) -> Option<Breach> {
+    // In two pieces, so that this file does not hold what it looks for.
+    let (begin, end) = (concat!("-----BEGIN", " "), concat!("PRIVATE KEY", "-----"));
+    let is_key = |line: &str| line.split_once(begin).is_some_and(|(_, rest)| rest.contains(end));
+    let line = text.lines().position(is_key)? + 1;
+    Some(Breach::new(file, line, "holds a private key; make it when it is needed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_opening_line_must_say_something() {
+        for bad in
+            ["", "use std::fs;", "// A plain comment.", "//!", "//! Short.", "\n//! The second line is too late."]
+        {
+            assert!(opening("src/a.rs", bad).is_some(), "{bad:?}");
+        }
+        assert_eq!(opening("src/a.rs", "//! Where the sessions live.\n"), None);
+    }
+
+    #[test]
+    fn six_hundred_lines_pass_and_one_more_does_not() {
+        assert_eq!(length("src/a.rs", &"x\n".repeat(600)), None);
+        assert_eq!(length("src/a.rs", &"x\n".repeat(601)).unwrap().line, 601);
+    }
+
+    #[test]
+    fn names_of_secrets_are_known() {
+        for bad in
+            [".env", "deploy/.env.production", "a/server.key", "cert.PEM", "home/id_ed25519", "x/credentials.json"]
+        {
+            assert!(secret_name(bad).is_some(), "{bad}");
+        }
+        for good in ["deploy/.env.example", "src/keys.rs", "docs/environment.md", "data/src/people/secret.rs"] {
+            assert_eq!(secret_name(good), None, "{good}");
+        }
+    }
+
+    #[test]
+    fn a_private_key_is_found_on_its_line() {
+        let key = ["fine", &["-----BEGIN", "OPENSSH PRIVATE KEY-----"].join(" "), "AAAA"].join("\n");
+        assert_eq!(secret_text("notes.txt", &key).unwrap().line, 2);
+        assert_eq!(secret_text("notes.txt", "-----BEGIN CERTIFICATE-----"), None);
+    }
+}
