@@ -3,6 +3,7 @@
 //! Nothing is decided here. Routes, names, rights and shapes come from the
 //! operations table; a request is turned into a call and the answer into HTTP.
 
+mod announced;
 mod document;
 mod health;
 mod reply;

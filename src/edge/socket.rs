@@ -7,6 +7,7 @@
 
 use std::{
     any::Any,
+    cell::Cell,
     collections::VecDeque,
     pin::Pin,
     rc::Rc,
@@ -28,7 +29,7 @@ use futures_util::{Stream, StreamExt as _};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use super::{Edge, reply, rest};
+use super::{Edge, announced::Announced, reply, rest};
 
 /// `GET /ws`.
 pub(super) async fn open(edge: web::Data<Edge>, request: HttpRequest, stream: web::Payload) -> HttpResponse {
@@ -85,7 +86,9 @@ fn upgrade(
     let outbox = session.outbox().clone();
     let max_size = edge.rules.limits.message_bytes as usize;
     let codec = actix_http_codec(max_size);
-    let socket = Socket { session, partial: None, max_size };
+    let exceeded = Rc::new(Cell::new(false));
+    let stream = Announced::new(stream, max_size, exceeded.clone());
+    let socket = Socket { session, partial: None, max_size, exceeded };
     let control = WebsocketContext::with_codec(socket, stream, codec);
     response.streaming(Frames { control: Box::pin(control), control_ended: false, outbox, parts: VecDeque::new() })
 }
@@ -111,6 +114,8 @@ struct Socket {
     /// The parts of a fragmented text message so far.
     partial: Option<BytesMut>,
     max_size: usize,
+    /// A frame was announced that is over `max_size`.
+    exceeded: Rc<Cell<bool>>,
 }
 
 impl Actor for Socket {
@@ -173,7 +178,7 @@ impl StreamHandler<Result<Message, ProtocolError>> for Socket {
                 ctx.close(Some(CloseReason::from(CloseCode::Normal)));
                 ctx.stop();
             }
-            Err(ProtocolError::Overflow) => self.session.close(Close::MessageTooLarge),
+            Err(_) if self.exceeded.get() => self.session.close(Close::MessageTooLarge),
             Err(error) => {
                 tracing::debug!(%error, "a socket does not speak the WebSocket protocol");
                 self.session.close(Close::Malformed);
