@@ -91,7 +91,7 @@ deny: tools ## Checks the dependencies: versions, licenses, sources, known vulne
 .PHONY: tests
 tests: tools $(VENV_READY) ## Runs all tests, without the other checks of `make test`
 	@cargo build --locked --workspace --bins
-	@FLIGHTDECK_COPYPARTY="$(VENV)/bin/python"; export FLIGHTDECK_COPYPARTY; \
+	@COPYPARTY_PYTHON="$(VENV)/bin/python"; export COPYPARTY_PYTHON; \
 	if command -v cargo-nextest >/dev/null 2>&1; then \
 		cargo nextest run --locked --workspace --no-fail-fast && cargo test --locked --workspace --doc --quiet; \
 	else \

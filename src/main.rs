@@ -9,6 +9,11 @@ mod settings;
 
 use std::process::ExitCode;
 
+/// glibc keeps a copy of argon2's 19 MiB in every thread's arena, and gives little back after a
+/// burst of missions; docs/adr/0008-allocator.md has the numbers.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // First of all, before any thread: this process may be an agent's keeper.
     flightdeck_actors::agent::run_if_asked();

@@ -27,7 +27,10 @@ use flightdeck_data::{
     store::{SledOptions, SledStore, Store},
 };
 use flightdeck_protocol::operations::{Heartbeat, Limits};
-use nix::sys::stat::{Mode, umask};
+use nix::sys::{
+    resource::{Resource, getrlimit, setrlimit},
+    stat::{Mode, umask},
+};
 use tokio::sync::Semaphore;
 
 use crate::settings::{Settings, Signup};
@@ -85,8 +88,18 @@ pub(crate) struct Services {
     pub(crate) journal: Journal,
 }
 
+/// Takes as many open files as the system lets this process have: each socket is one.
+fn raise_open_files() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
 /// Puts the server together; to be called in an actix system.
 pub(crate) fn start(settings: &Settings, layout: &Layout) -> anyhow::Result<Services> {
+    raise_open_files();
     let Kept { store, journal, directory } = open_store(layout, settings.cache_bytes)?;
     let world = Arc::new(World {
         journal: journal.clone(),

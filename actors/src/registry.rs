@@ -94,7 +94,8 @@ impl Registry {
     /// # Errors
     /// When the organization has no such mission, or it cannot be read.
     pub async fn find(&self, mission: MissionId, organization: OrganizationId) -> Result<MissionHandle, Fault> {
-        let found = match self.shared.get(mission) {
+        // One that is gone, and that the supervisor has yet to hear of, is as good as none.
+        let found = match self.shared.get(mission).filter(|handle| handle.addr.connected()) {
             Some(handle) => Some(handle),
             None if self.shared.world.index.has(organization, mission).map_err(|e| index_fault(&e))? => {
                 Some(self.bring(mission, None).await?)
@@ -247,8 +248,8 @@ impl Supervisor {
                     if let Some(feed) = feed {
                         // It has watchers, and maybe an agent: it is tried again until it succeeds.
                         ctx.run_later(RETRY, move |supervisor, ctx| {
-                            let waiting = supervisor.starting.entry(mission).or_default();
-                            if waiting.is_empty() {
+                            if !supervisor.starting.contains_key(&mission) {
+                                supervisor.starting.entry(mission).or_default();
                                 supervisor.bring(mission, None, Some(feed), ctx);
                             }
                         });
@@ -281,7 +282,7 @@ impl Supervisor {
     ) {
         let mission = recovered.state.id;
         let world = self.shared.world.clone();
-        let feed = feed.filter(|feed| feed.epoch == recovered.epoch).unwrap_or_else(|| {
+        let feed = feed.filter(|feed| feed.epoch == recovered.epoch && !feed.has_ended()).unwrap_or_else(|| {
             let head = recovered.state.seq();
             Arc::new(Feed::new(mission, organization, recovered.epoch, head, world.tuning.feed_bytes))
         });
@@ -325,15 +326,14 @@ impl Handler<Bring> for Supervisor {
     fn handle(&mut self, message: Bring, ctx: &mut Self::Context) {
         let Bring { mission, new, answer } = message;
         let outcome = match (self.shared.get(mission), self.quarantined.get(&mission)) {
-            (Some(handle), _) => Ok(handle),
-            (None, Some(reason)) => Err(quarantined(reason)),
-            (None, None) if self.stopping => Err(restarting()),
-            (None, None) => {
-                // A mission that is being restarted is there with nobody waiting for it yet: it is not brought twice.
-                let under_way = self.starting.contains_key(&mission);
+            (Some(handle), _) if handle.addr.connected() => Ok(handle),
+            (_, Some(reason)) => Err(quarantined(reason)),
+            (_, None) if self.stopping => Err(restarting()),
+            (gone, None) => {
+                let is_starting = self.starting.contains_key(&mission);
                 self.starting.entry(mission).or_default().push(answer);
-                if !under_way {
-                    self.bring(mission, new, None, ctx);
+                if !is_starting {
+                    self.bring(mission, new, gone.map(|handle| handle.feed), ctx);
                 }
                 return;
             }
@@ -363,8 +363,10 @@ impl Handler<Ended> for Supervisor {
             self.quarantine(mission, &reason, Some(&handle.feed));
             return;
         }
-        self.starting.entry(mission).or_default();
-        self.bring(mission, None, Some(handle.feed), ctx);
+        if !self.starting.contains_key(&mission) {
+            self.starting.entry(mission).or_default();
+            self.bring(mission, None, Some(handle.feed), ctx);
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! REST: a projection of the operations table. There is no handler for a route here, and there must not be.
 
+use std::time::Duration;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{Method, header},
@@ -18,6 +20,9 @@ use futures_util::StreamExt as _;
 use serde_json::{Map, Value};
 
 use super::{Edge, document, reply};
+
+/// How long a request's body may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Every route of the table.
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -107,8 +112,13 @@ pub(super) fn caller(edge: &Edge, request: &HttpRequest) -> Result<Option<Caller
     }
 }
 
-/// The body, up to `most` bytes of it.
-pub(super) async fn body(mut payload: web::Payload, most: usize) -> Result<Bytes, Fault> {
+/// The body, up to `most` bytes of it, if it comes in time.
+pub(super) async fn body(payload: web::Payload, most: usize) -> Result<Bytes, Fault> {
+    let late = |_| Fault::new(Code::InvalidRequest, "the body did not come in time; send the request again");
+    tokio::time::timeout(BODY_TIMEOUT, read_body(payload, most)).await.map_err(late)?
+}
+
+async fn read_body(mut payload: web::Payload, most: usize) -> Result<Bytes, Fault> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk =

@@ -268,6 +268,9 @@ fn prepare(server: &UnixStream) -> nix::Result<SignalFd> {
     }
     setsid()?;
     prctl::set_child_subreaper(true)?;
+    // Should the agent have stopped this process, the server's death wakes it to do its work. That the
+    // kernel means the thread which forked, and not the server, does no harm: to be woken is nothing.
+    prctl::set_pdeathsig(Signal::SIGCONT)?;
     // What process viewers show; it would be "exe" otherwise.
     prctl::set_name(c"agent-keeper")?;
 

@@ -12,6 +12,10 @@ use actix::{
     WrapFuture as _,
 };
 use flightdeck_protocol::lines::ServerLine;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use tokio::{io::AsyncWriteExt as _, process::ChildStdin, sync::mpsc};
 
 use super::{Child, ChildControl, Exit, LaunchSpec, Launched, StderrTail, reader::Reader};
@@ -23,6 +27,8 @@ use crate::{
 
 /// Lines that may wait for an agent that does not read. Beyond that it is taken to hang.
 const STDIN_LINES: usize = 256;
+/// How long a keeper may take to end everything below it.
+const KEEPER_GRACE: Duration = Duration::from_secs(4);
 /// How long the taking of the rest of the output may stand still once the process is gone.
 const LAST_WORDS: Duration = Duration::from_secs(15);
 
@@ -67,6 +73,7 @@ pub(crate) enum Orders {
 pub(crate) struct AgentProcess {
     run: Run,
     control: Option<ChildControl>,
+    keeper: Option<Pid>,
     stdin: Option<mpsc::Sender<String>>,
     /// What it was told before it could hear.
     early: Vec<ServerLine>,
@@ -83,6 +90,7 @@ impl AgentProcess {
         Self {
             run,
             control: None,
+            keeper: None,
             stdin: None,
             early: Vec::new(),
             last_output: Rc::new(Cell::new(Instant::now())),
@@ -99,6 +107,7 @@ impl AgentProcess {
         let (lines, waiting) = mpsc::channel(STDIN_LINES);
         self.stdin = Some(lines);
         self.control = Some(control);
+        self.keeper = i32::try_from(child.keeper_pid()).ok().map(Pid::from_raw);
         actix_rt::spawn(write_lines(stdin, waiting));
         let start = self.run.start.clone();
         self.tell(&start);
@@ -184,6 +193,17 @@ impl AgentProcess {
         let grace = self.run.world.tuning.stop_grace;
         ctx.run_later(grace, |process, _| process.signal(ChildControl::terminate));
         ctx.run_later(grace * 2, |process, _| process.signal(ChildControl::kill));
+        // A keeper that the agent has stopped hears nothing: it is woken, and then ended itself,
+        // which ends the agent. It is our own child and not reaped yet, so the number is still its.
+        ctx.run_later(grace * 2 + KEEPER_GRACE / 2, |process, _| process.signal_keeper(Signal::SIGCONT));
+        ctx.run_later(grace * 2 + KEEPER_GRACE, |process, _| process.signal_keeper(Signal::SIGKILL));
+    }
+
+    fn signal_keeper(&self, signal: Signal) {
+        if let Some(keeper) = self.keeper {
+            // It may be gone in this very moment, which is as good.
+            let _ = kill(keeper, signal);
+        }
     }
 
     fn signal(&self, signal: impl FnOnce(&ChildControl)) {
@@ -236,7 +256,10 @@ impl Handler<Orders> for AgentProcess {
                 }
             }
             Orders::End { fault } => self.end(fault, ctx),
-            Orders::Abandon => ctx.stop(),
+            Orders::Abandon => {
+                self.signal_keeper(Signal::SIGCONT);
+                ctx.stop();
+            }
         }
     }
 }

@@ -126,6 +126,11 @@ impl Feed {
         inner.ended
     }
 
+    /// Whether nothing is published any more.
+    pub fn has_ended(&self) -> bool {
+        self.lock().ended
+    }
+
     /// Ends the feed: nothing is published any more, and who watches is to know it.
     pub fn end(&self) {
         let mut inner = self.lock();

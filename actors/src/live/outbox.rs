@@ -51,9 +51,13 @@ struct Inner {
     said_goodbye: bool,
     ended: bool,
     waker: Option<Waker>,
+    /// Counts the watches that this session ever began.
+    begun: u64,
 }
 
 struct Sub {
+    /// Tells it from an earlier watch of the same name.
+    number: u64,
     watcher: Watcher,
     /// `"sub":…,` of its frames.
     head: Bytes,
@@ -84,6 +88,7 @@ impl Outbox {
                 said_goodbye: false,
                 ended: false,
                 waker: None,
+                begun: 0,
             }),
             hub: hub.clone(),
             history,
@@ -148,8 +153,12 @@ impl Outbox {
         self.send(answer);
         let name = serde_json::to_string(&*sub).unwrap_or_else(|_| "\"\"".to_owned());
         let head = Bytes::from(format!("{{\"sub\":{name},"));
-        let watch = Sub { watcher, head, cursor, presence_seen: 0, stirred: false, page: Page::None };
-        self.inner.borrow_mut().subs.insert(sub.clone(), watch);
+        let mut inner = self.inner.borrow_mut();
+        inner.begun += 1;
+        let number = inner.begun;
+        let watch = Sub { number, watcher, head, cursor, presence_seen: 0, stirred: false, page: Page::None };
+        inner.subs.insert(sub.clone(), watch);
+        drop(inner);
         self.stir(&sub);
         true
     }
@@ -213,13 +222,13 @@ impl Outbox {
                 Next::ReadJournal { from, head } => {
                     watch.page = Page::Reading;
                     watch.stirred = false;
-                    let mission = watch.watcher.feed().mission;
+                    let (mission, number) = (watch.watcher.feed().mission, watch.number);
                     let (outbox, history) = (Rc::downgrade(self), self.history.clone());
                     actix_rt::spawn(async move {
                         let page = tokio::task::spawn_blocking(move || history.read(mission, from, head, PAGE_BYTES));
                         let page = page.await.map_err(|error| error.to_string());
                         let page = page.and_then(|page| page.map_err(|error| error.to_string()));
-                        take_page(&outbox, &name, page.map(|page| page.events));
+                        take_page(&outbox, &name, number, page.map(|page| page.events));
                     });
                 }
             }
@@ -229,8 +238,12 @@ impl Outbox {
     }
 }
 
-fn take_page(outbox: &Weak<Outbox>, name: &Rc<str>, page: Result<Vec<(u64, Bytes)>, String>) {
+fn take_page(outbox: &Weak<Outbox>, name: &Rc<str>, number: u64, page: Result<Vec<(u64, Bytes)>, String>) {
     let Some(outbox) = outbox.upgrade() else { return };
+    // Read for a watch that has ended since; one of the same name may watch another mission.
+    if outbox.inner.borrow().subs.get(name).is_none_or(|watch| watch.number != number) {
+        return;
+    }
     let events = page.unwrap_or_else(|error| {
         tracing::error!(error, "a watch could not be read from the journal");
         Vec::new()
@@ -261,7 +274,6 @@ impl Sub {
                 return Next::Nothing;
             }
             Page::Read(mut events) => {
-                // The same watch may have been ended and begun anew meanwhile.
                 events.retain(|(seq, _)| *seq > self.cursor);
                 if events.first().is_some_and(|(seq, _)| *seq == self.cursor + 1) {
                     let to = self.cursor + events.len() as u64;

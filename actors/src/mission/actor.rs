@@ -28,6 +28,8 @@ use crate::{live::Feed, world::World};
 
 /// How many messages may wait for the actor.
 const MAILBOX: usize = 512;
+/// What most events need at least, in bytes.
+const EVENT_BYTES: usize = 512;
 /// How many bytes of events go into one record; a single larger event has one of its own.
 const RECORD_BYTES: usize = 64 * 1024;
 
@@ -274,10 +276,11 @@ impl MissionActor {
     fn release(&mut self, entry: InFlight, ctx: &mut Context<Self>) {
         match entry {
             InFlight::Decided { events, effects, answer, .. } => {
+                // The caller first: its answer need not queue behind the whole fan-out.
+                answer.give();
                 if !events.is_empty() {
                     self.feed.publish(events);
                 }
-                answer.give();
                 for effect in effects {
                     self.run(effect, ctx);
                 }
@@ -434,7 +437,14 @@ fn frames(state: &State, decision: &mut Decision, context: &Decided, cause: Opti
 
 /// Each event as JSON: these bytes go to disk and to every watcher.
 fn encode(frames: &[EventFrame]) -> Result<Vec<Bytes>, Fault> {
-    frames.iter().map(|frame| serde_json::to_vec(frame).map(Bytes::from).map_err(|error| internal(&error))).collect()
+    let mut json = Vec::with_capacity(EVENT_BYTES);
+    let encode = |frame| {
+        json.clear();
+        serde_json::to_writer(&mut json, frame).map_err(|error| internal(&error))?;
+        // Kept for as long as the feed has it, so in a buffer of its own size.
+        Ok(Bytes::copy_from_slice(&json))
+    };
+    frames.iter().map(encode).collect()
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String, Fault> {

@@ -19,6 +19,9 @@ use crate::{
     world::AgentKind,
 };
 
+/// Characters of the reason why a line was not taken.
+const REASON_CHARS: usize = 1_000;
+
 /// What the mission holds of its agent.
 #[derive(Default)]
 pub(super) struct AgentSide {
@@ -194,8 +197,9 @@ impl MissionActor {
 
     /// A line was not taken: the agent is told, and people can see it.
     fn refuse(&mut self, incarnation: u32, line: String, reason: String, ctx: &mut Context<Self>) {
+        // What is wrong may quote the line, which may be long.
+        let reason: String = reason.chars().take(REASON_CHARS).collect();
         let message = format!("a line of the agent's was not taken ({line}): {reason}");
-        let message: String = message.chars().take(2_000).collect();
         let told = AgentLine::Activity {
             activity_type: ActivityType::Warning,
             message: message.replace(|c: char| c.is_control(), " "),

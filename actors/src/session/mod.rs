@@ -7,6 +7,7 @@ use std::{
     collections::HashSet,
     rc::Rc,
     sync::Arc,
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -64,6 +65,8 @@ struct Core {
     /// Names of watches that are being set up.
     pending: RefCell<HashSet<String>>,
     in_flight: Cell<u32>,
+    /// Held by the request that is on its way to its mission.
+    turns: tokio::sync::Mutex<()>,
     began: Instant,
     heard: Cell<Instant>,
     beat: Cell<Instant>,
@@ -90,6 +93,7 @@ impl Session {
                 path: RefCell::new(path),
                 pending: RefCell::default(),
                 in_flight: Cell::new(0),
+                turns: tokio::sync::Mutex::new(()),
                 began: now,
                 heard: Cell::new(now),
                 beat: Cell::new(now),
@@ -141,7 +145,7 @@ impl Session {
         let params = request.params.map_or("{}", RawValue::get);
         let caller = self.core.caller.borrow().clone();
         match self.core.desk.read(&request.method, params, caller.as_ref(), Via::Socket) {
-            Ok((_, call)) => self.carry_out(id, call, caller),
+            Ok((_, call)) => self.carry_out(id, call, caller, concerns(params)),
             Err(fault) => self.fail(id.as_deref(), &fault),
         }
     }
@@ -175,7 +179,7 @@ impl Session {
         }
     }
 
-    fn carry_out(&self, id: Option<Box<RawValue>>, call: Call, caller: Option<Caller>) {
+    fn carry_out(&self, id: Option<Box<RawValue>>, call: Call, caller: Option<Caller>, mission: Option<MissionId>) {
         let id = id.as_deref();
         match call {
             Call::Ping(_) => self.answer(id, Ok(PingReply { at: Timestamp::now() })),
@@ -194,13 +198,19 @@ impl Session {
                     || Fault::new(Code::SubscriptionNotFound, "the session watches nothing of this name").on("sub");
                 self.answer(id, known.then_some(Empty {}).ok_or_else(missing));
             }
-            call => self.carry_out_later(id.map(ToOwned::to_owned), call, caller),
+            call => self.carry_out_later(id.map(ToOwned::to_owned), call, caller, mission),
         }
     }
 
     /// Carries out what takes time. Calls for the same mission reach it in the
     /// order in which they came, though their answers may cross.
-    fn carry_out_later(&self, id: Option<Box<RawValue>>, call: Call, caller: Option<Caller>) {
+    fn carry_out_later(
+        &self,
+        id: Option<Box<RawValue>>,
+        call: Call,
+        caller: Option<Caller>,
+        mission: Option<MissionId>,
+    ) {
         let in_flight = &self.core.in_flight;
         let most = self.core.rules.limits.requests_in_flight;
         if in_flight.get() >= most {
@@ -213,7 +223,7 @@ impl Session {
             let in_flight = &session.core.in_flight;
             match (call, caller) {
                 (Call::WatchMission(watch), Some(caller)) => session.watch(id.as_deref(), watch, &caller).await,
-                (call, caller) => match session.core.desk.call(call, caller.as_ref()).await {
+                (call, caller) => match session.call_in_turn(call, caller.as_ref(), mission).await {
                     Ok(Answer::Json(json)) => session.answer_json(id.as_deref(), &json),
                     Ok(Answer::File(_)) => {
                         let fault = Fault::new(Code::WrongTransport, "this gives bytes: use its REST route");
@@ -224,6 +234,29 @@ impl Session {
             }
             in_flight.set(in_flight.get() - 1);
         });
+    }
+
+    /// Carries out a call. If it concerns a mission, it is on its way there
+    /// before the session's next one sets out, also where the mission must
+    /// first be read back from disk.
+    async fn call_in_turn(
+        &self,
+        call: Call,
+        caller: Option<&Caller>,
+        mission: Option<MissionId>,
+    ) -> Result<Answer, Fault> {
+        let desk = &self.core.desk;
+        let mut call = std::pin::pin!(desk.call(call, caller));
+        if let (Some(mission), Some(caller)) = (mission, caller) {
+            let _turn = self.core.turns.lock().await;
+            // What is wrong with the mission, the call itself will say.
+            let _ = desk.registry.find(mission, caller.person.organization.id).await;
+            // A mission that is there is sent to at once.
+            if let Poll::Ready(answer) = futures_util::poll!(&mut call) {
+                return answer;
+            }
+        }
+        call.await
     }
 
     fn open(&self, open: SessionOpen) -> Result<SessionOpened, Fault> {
@@ -292,6 +325,15 @@ impl Session {
             self.core.outbox.send(text);
         }
     }
+}
+
+/// The mission that a request concerns, by its parameters.
+fn concerns(params: &str) -> Option<MissionId> {
+    #[derive(serde::Deserialize)]
+    struct Concerns {
+        mission: MissionId,
+    }
+    serde_json::from_str::<Concerns>(params).ok().map(|concerns| concerns.mission)
 }
 
 /// The response that carries `result`, which is JSON already.

@@ -23,7 +23,9 @@ pub(super) fn check_optional_text(field: &str, text: &str, max: usize) -> Result
         let message = format!("{field} has {length} characters; shorten it to {max}");
         return Err(Fault::new(Code::TooLarge, message).on(field));
     }
-    if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+    // Control characters, and those that turn the direction of what follows, make a text look like another.
+    let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if text.chars().any(|c| turns(c) || (c.is_control() && !matches!(c, '\n' | '\r' | '\t'))) {
         return Err(Fault::invalid(field, format!("{field} has control characters; leave them out")));
     }
     Ok(())

@@ -272,6 +272,9 @@ impl Session {
     }
 }
 
+/// The size of the buffer that is read into at once, in bytes.
+const READ_BUFFER: usize = 8 * 1024;
+
 async fn open_socket(url: &str, path: &str, token: Option<&str>, options: Options) -> Result<Socket, ClientError> {
     let address = socket_address(url, path)?;
     let no_connection = |why: String| ClientError::Connect { server: url.to_owned(), why };
@@ -285,7 +288,9 @@ async fn open_socket(url: &str, path: &str, token: Option<&str>, options: Option
     }
     let config = WebSocketConfig::default()
         .max_message_size(Some(options.message_bytes))
-        .max_frame_size(Some(options.message_bytes));
+        .max_frame_size(Some(options.message_bytes))
+        // The library zeroes the whole of it before each read.
+        .read_buffer_size(READ_BUFFER);
     let connecting = tokio_tungstenite::connect_async_with_config(request, Some(config), true);
     match timeout(options.connect_timeout, connecting).await {
         Err(_) => Err(no_connection("it took too long".to_owned())),

@@ -1,0 +1,15 @@
+//! Whole-system tests: the real binary, real sockets, real agent processes, told as stories.
+
+mod support;
+
+mod bad_agents;
+mod bad_input;
+mod bad_tokens;
+mod demo;
+mod kill_nine;
+mod live;
+mod live_agents;
+mod panic;
+mod rest;
+mod retrieve;
+mod rights;

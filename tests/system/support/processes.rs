@@ -1,0 +1,28 @@
+//! Which processes there are, by what stands in their command lines.
+
+use std::{fs, path::Path};
+
+use super::eventually;
+
+/// The ids and command lines of the processes that have `mark` in theirs, but for `except`.
+pub(crate) fn running_with(mark: &Path, except: Option<i32>) -> Vec<(i32, String)> {
+    let mark = mark.to_str().expect("a path in UTF-8");
+    let folders = fs::read_dir("/proc").expect("/proc").flatten();
+    let pids = folders.filter_map(|folder| folder.file_name().to_str()?.parse::<i32>().ok());
+    let lines = pids.filter(|pid| Some(*pid) != except).filter_map(|pid| {
+        // A process that is gone by now is not there.
+        let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        Some((pid, String::from_utf8_lossy(&line).replace('\0', " ")))
+    });
+    lines.filter(|(_, line)| line.contains(mark)).collect()
+}
+
+/// Waits until no process has `mark` in its command line, but for `except`.
+pub(crate) async fn none_left(mark: &Path, except: Option<i32>) {
+    let gone = || async { running_with(mark, except).is_empty().then_some(()) };
+    let left = || running_with(mark, except);
+    let waiting = eventually("the end of every process of the agents", gone);
+    if tokio::time::timeout(super::PATIENCE / 2, waiting).await.is_err() {
+        panic!("processes are left over: {:?}", left());
+    }
+}
