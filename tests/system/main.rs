@@ -9,6 +9,7 @@ mod demo;
 mod kill_nine;
 mod live;
 mod live_agents;
+mod mended;
 mod panic;
 mod rest;
 mod retrieve;

@@ -26,3 +26,15 @@ pub(crate) async fn none_left(mark: &Path, except: Option<i32>) {
         panic!("processes are left over: {:?}", left());
     }
 }
+
+/// The ids of the agents that have `mark` in their command lines: without their keepers, which have it as well.
+pub(crate) fn agents_with(mark: &Path, except: Option<i32>) -> Vec<i32> {
+    let all = running_with(mark, except).into_iter();
+    all.filter(|(_, line)| !line.contains("__keeper")).map(|(pid, _)| pid).collect()
+}
+
+/// Whether the process is stopped by a signal.
+pub(crate) fn is_stopped(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.lines().any(|line| line.starts_with("State:\tT"))
+}

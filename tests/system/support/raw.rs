@@ -62,6 +62,14 @@ impl RawSocket {
         let _ = self.0.send(frame.into()).await;
     }
 
+    /// Sends messages in one go.
+    pub(crate) async fn send_all(&mut self, messages: impl IntoIterator<Item = String>) {
+        for message in messages {
+            self.0.feed(message.into()).await.expect("an open socket");
+        }
+        self.0.flush().await.expect("an open socket");
+    }
+
     /// Sends bytes that are not even frames, perhaps.
     pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
         // The server may have closed: what it said is heard by the caller.
