@@ -88,9 +88,9 @@ deny: tools ## Checks the dependencies: versions, licenses, sources, known vulne
 	esac; \
 	echo "$$state" >"$(TARGET)/advisories"
 
+# The programs that the tests run are built with them, in one go: cargo builds a package's programs for its tests.
 .PHONY: tests
 tests: tools $(VENV_READY) ## Runs all tests, without the other checks of `make test`
-	@cargo build --locked --workspace --bins
 	@COPYPARTY_PYTHON="$(VENV)/bin/python"; export COPYPARTY_PYTHON; \
 	if command -v cargo-nextest >/dev/null 2>&1; then \
 		cargo nextest run --locked --workspace --no-fail-fast && cargo test --locked --workspace --doc --quiet; \
