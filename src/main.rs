@@ -9,7 +9,7 @@ mod settings;
 
 use std::process::ExitCode;
 
-/// glibc keeps a copy of argon2's 19 MiB in every thread's arena, and gives little back after a
+/// The system's keeps hundreds of MiB after a few sign-ins (argon2), and gives little back after a
 /// burst of missions; docs/adr/0008-allocator.md has the numbers.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
