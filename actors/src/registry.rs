@@ -304,11 +304,12 @@ impl Supervisor {
     /// Sets `mission` aside; who watches it is sent away, and told why when they come back.
     fn quarantine(&mut self, mission: MissionId, reason: &str, feed: Option<&Feed>) -> Fault {
         tracing::error!(%mission, reason, "a mission is set aside");
+        let fault = quarantined(reason);
         if let Some(feed) = feed {
-            feed.end();
+            feed.end(fault.clone());
         }
         self.quarantined.insert(mission, reason.to_owned());
-        quarantined(reason)
+        fault
     }
 
     /// Whether `mission` has died too often lately, this time counted.

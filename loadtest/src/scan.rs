@@ -117,10 +117,12 @@ mod tests {
                 message: message(seq * 1_000, 300),
                 details: None,
                 step: None,
+                stream: None,
             },
         });
         let epoch = ActivityId::fresh().0;
-        let params = MissionEvents { sub: "a".to_owned(), epoch, from, to, events: events.collect() };
+        let params =
+            MissionEvents { sub: "a".to_owned(), epoch, from, to, events: events.collect(), skipped: Vec::new() };
         serde_json::to_string(&Notification::new(MISSION_EVENTS, params)).unwrap()
     }
 

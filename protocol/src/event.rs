@@ -174,6 +174,9 @@ pub enum Event {
         /// The step that it belongs to.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<StepId>,
+        /// The stream of live text that this is the whole of, and the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stream: Option<String>,
     },
     /// Somebody wrote to the agent, or the agent to people.
     MessageSent {
@@ -334,6 +337,7 @@ mod tests {
                 message: "found 3 documents".to_owned(),
                 details: Some(serde_json::json!({"count": 3})),
                 step: Some(id.into()),
+                stream: text("answer-1"),
             },
             Event::MessageSent { message: id.into(), text: "please hurry".to_owned() },
             Event::DocumentDelivered {

@@ -5,6 +5,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::EventFrame;
+
 /// The family of an error: enough for a client to decide what to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -114,6 +116,8 @@ codes! {
     BadLogin = 1004, "bad_login", Unauthenticated, temporary: false;
     /// The refresh token was used before; the whole sign-in is revoked.
     RefreshReused = 1005, "refresh_reused", Unauthenticated, temporary: false;
+    /// The account was closed by an admin.
+    AccountClosed = 1006, "account_closed", Unauthenticated, temporary: false;
 
     /// The caller's role does not allow this operation.
     Forbidden = 1100, "forbidden", Forbidden, temporary: false;
@@ -134,6 +138,8 @@ codes! {
     SubscriptionNotFound = 1205, "subscription_not_found", NotFound, temporary: false;
     /// The organization has no such person.
     UserNotFound = 1206, "user_not_found", NotFound, temporary: false;
+    /// The caller's inbox has no such item.
+    ItemNotFound = 1207, "item_not_found", NotFound, temporary: false;
 
     /// The mission's status does not allow it.
     IllegalTransition = 1300, "illegal_transition", Conflict, temporary: false;
@@ -149,6 +155,12 @@ codes! {
     AlreadyAnswered = 1305, "already_answered", Conflict, temporary: false;
     /// An agent of this name is not set up on this server.
     AgentUnknown = 1306, "agent_unknown", Conflict, temporary: false;
+    /// The mission has moved on since `if_seq`; `data.conflict` has what changed.
+    SeqConflict = 1307, "seq_conflict", Conflict, temporary: false;
+    /// The value of `idem` was used for another call.
+    IdemReused = 1308, "idem_reused", Conflict, temporary: false;
+    /// An organization needs an admin whose account is active.
+    LastAdmin = 1309, "last_admin", Conflict, temporary: false;
 
     /// The message or a value in it is over its size limit.
     TooLarge = 1400, "too_large", TooLarge, temporary: false;
@@ -157,6 +169,8 @@ codes! {
 
     /// The caller asks too often.
     RateLimited = 1500, "rate_limited", RateLimited, temporary: true;
+    /// The person has as many live sessions as one may have.
+    TooManySessions = 1501, "too_many_sessions", RateLimited, temporary: true;
 
     /// The mission is being restarted; whether the command was carried out is not known.
     MissionRestarting = 1600, "mission_restarting", Unavailable, temporary: true;
@@ -168,6 +182,10 @@ codes! {
     WrongTransport = 1603, "wrong_transport", Invalid, temporary: false;
     /// The operation is for drills, and this server does not allow them.
     DrillsOff = 1604, "drills_off", Forbidden, temporary: false;
+    /// The server stops and takes nothing new; its next run, or its successor, does.
+    ServerRestarting = 1605, "server_restarting", Unavailable, temporary: true;
+    /// The operation plans faults, and this server does not allow them.
+    FaultsOff = 1606, "faults_off", Forbidden, temporary: false;
 
     /// A value is not acceptable.
     InvalidValue = 1700, "invalid_value", Invalid, temporary: false;
@@ -189,9 +207,10 @@ impl<'de> Deserialize<'de> for Code {
 }
 
 /// A refused request: the `error` member of a JSON-RPC 2.0 response.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fault {
     /// The stable code.
+    #[schemars(with = "i32")]
     pub code: Code,
     /// A sentence that says what is wrong and what to do about it.
     pub message: String,
@@ -214,6 +233,20 @@ pub struct FaultData {
     /// The parameter that is at fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// What has happened since `if_seq`, where that is why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<Box<SeqConflict>>,
+}
+
+/// What a caller who gave `if_seq` did not know of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SeqConflict {
+    /// The position of the mission's newest event.
+    pub seq: u64,
+    /// What happened after `if_seq`, in order: all of it, or the newest part.
+    pub changes: Vec<EventFrame>,
+    /// Whether `changes` is all of it. If not, take a snapshot.
+    pub complete: bool,
 }
 
 impl Fault {
@@ -228,6 +261,7 @@ impl Fault {
                 temporary: code.temporary(),
                 retry_after_ms: None,
                 field: None,
+                conflict: None,
             },
         }
     }

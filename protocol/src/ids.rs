@@ -66,6 +66,8 @@ ids! {
     OrganizationId;
     /// A sign-in, kept over token renewals until it is revoked.
     SessionId;
+    /// One connection of a client; a sign-in may have many.
+    ConnectionId;
     /// One accepted command; the events that follow from it name it as their cause.
     CommandId;
 }

@@ -20,7 +20,8 @@ mod time;
 pub use event::{Cause, Event, EventFrame};
 pub use fault::{Code, Fault, Kind};
 pub use ids::{
-    ActivityId, ApprovalId, CommandId, DocumentId, MessageId, MissionId, OrganizationId, SessionId, StepId, UserId,
+    ActivityId, ApprovalId, CommandId, ConnectionId, DocumentId, MessageId, MissionId, OrganizationId, SessionId,
+    StepId, UserId,
 };
 pub use operations::{Call, Descriptor, Operation};
 pub use time::Timestamp;

@@ -58,6 +58,17 @@ pub enum AgentLine {
     Text {
         /// The words.
         text: String,
+        /// The stream of [`AgentLine::Delta`] that these are the whole of, and the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stream: Option<String>,
+    },
+    /// A piece of what the agent is saying, for those who watch now. Never stored, and may be
+    /// lost on the way: the whole comes as [`AgentLine::Text`].
+    Delta {
+        /// The agent's own name for what it is saying, of 1 to 64 characters.
+        stream: String,
+        /// The words that follow on the ones before.
+        text: String,
     },
     /// Delivers a file of the workspace as a document.
     Document {
@@ -200,7 +211,8 @@ mod tests {
                 step: Some("login".to_owned()),
             },
             AgentLine::Progress { percent: 10 },
-            AgentLine::Text { text: "Looking at the list.".to_owned() },
+            AgentLine::Text { text: "Looking at the list.".to_owned(), stream: Some("answer-1".to_owned()) },
+            AgentLine::Delta { stream: "answer-1".to_owned(), text: "Looking ".to_owned() },
             AgentLine::Document {
                 name: "w2.pdf".to_owned(),
                 path: "downloads/w2.pdf".to_owned(),

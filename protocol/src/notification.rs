@@ -2,13 +2,14 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    EventFrame, Timestamp,
-    ids::UserId,
-    model::Role,
-    operations::{SessionOpened, Watching},
+    EventFrame, Fault, Timestamp,
+    ids::{MissionId, UserId},
+    model::{Author, InboxItem, MissionSummary, Role},
+    operations::{LooksAt, SessionOpened, Watching},
 };
 
 /// The session was opened by the socket's `Authorization` header: a [`SessionOpened`].
@@ -23,6 +24,14 @@ pub const MISSION_WATCHING: &str = "mission.watching";
 pub const MISSION_EVENTS: &str = "mission.events";
 /// Who is in a watched mission: [`MissionPresence`].
 pub const MISSION_PRESENCE: &str = "mission.presence";
+/// What goes on in a watched mission and is never stored: [`MissionLive`].
+pub const MISSION_LIVE: &str = "mission.live";
+/// A watched list of missions changed: [`MissionsChanged`].
+pub const MISSIONS_CHANGED: &str = "missions.changed";
+/// The watched inbox changed: [`InboxChanged`].
+pub const INBOX_CHANGED: &str = "inbox.changed";
+/// The server ended a watch of whatever kind: [`WatchEnded`].
+pub const WATCH_ENDED: &str = "watch.ended";
 
 /// Events of a watched mission, in order; a burst comes as one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +46,18 @@ pub struct MissionEvents {
     pub to: u64,
     /// The events.
     pub events: Vec<EventFrame>,
+    /// What was left out of `events` on the wish of the watch: see [`Logs`](crate::operations::Logs).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Span>,
+}
+
+/// Some events in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Span {
+    /// The position of the first.
+    pub from: u64,
+    /// The position of the last.
+    pub to: u64,
 }
 
 /// Who watches a mission now. Never stored; each notice replaces the one before.
@@ -62,6 +83,127 @@ pub struct Present {
     pub role: Role,
     /// Since when.
     pub since: Timestamp,
+    /// What the person looks at, where a client said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looks_at: Option<LooksAt>,
+    /// The position up to which the person has seen the mission, where a client said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_seq: Option<u64>,
+}
+
+/// What goes on in a watched mission and is never stored. May be rolled up or lost; a loss is
+/// always followed by one that is `whole`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MissionLive {
+    /// The client's name for the watch.
+    pub sub: String,
+    /// True: these items are all there is, forget what was known. False: they come on top.
+    pub whole: bool,
+    /// The items, in order.
+    pub items: Vec<LiveItem>,
+}
+
+/// Something that goes on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum LiveItem {
+    /// The agent is saying something. Its text follows on what came before of the stream; in a
+    /// notice that is whole it is all that was said so far.
+    Text {
+        /// The agent's name for it.
+        stream: String,
+        /// Who.
+        by: Author,
+        /// The words.
+        text: String,
+    },
+    /// What was being said is over: the whole text came as an event, or it broke off.
+    TextEnd {
+        /// The agent's name for it.
+        stream: String,
+    },
+    /// Somebody is writing, or no longer.
+    Typing {
+        /// Who.
+        user: UserId,
+        /// The user name.
+        name: String,
+        /// Whether they are.
+        on: bool,
+    },
+    /// Somebody points at something.
+    Cursor {
+        /// Who.
+        user: UserId,
+        /// The user name.
+        name: String,
+        /// Where, in the clients' own terms; null: nowhere any more.
+        at: Value,
+    },
+}
+
+/// A watched list of missions changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MissionsChanged {
+    /// The client's name for the watch.
+    pub sub: String,
+    /// True: forget the list, the changes make all of it.
+    pub reset: bool,
+    /// What changed.
+    pub changes: Vec<MissionChange>,
+}
+
+/// One change of a list of missions.
+#[expect(clippy::large_enum_variant, reason = "most changes put one")]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum MissionChange {
+    /// A mission is in the list, and looks like this.
+    Put {
+        /// The mission.
+        mission: MissionSummary,
+    },
+    /// A mission is not in the list any more.
+    Remove {
+        /// The mission.
+        id: MissionId,
+    },
+}
+
+/// The watched inbox changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct InboxChanged {
+    /// The client's name for the watch.
+    pub sub: String,
+    /// True: forget the inbox, the changes make all of it.
+    pub reset: bool,
+    /// What changed.
+    pub changes: Vec<InboxChange>,
+}
+
+/// One change of an inbox.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum InboxChange {
+    /// An item is in the inbox, and looks like this.
+    Put {
+        /// The item.
+        item: InboxItem,
+    },
+    /// An item is not in the inbox any more.
+    Remove {
+        /// The item's id.
+        id: Uuid,
+    },
+}
+
+/// The server ended a watch; nothing follows for it, and the session goes on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WatchEnded {
+    /// The client's name for the watch.
+    pub sub: String,
+    /// Why. One that is temporary can be watched again.
+    pub error: Fault,
 }
 
 /// The server is there.
@@ -166,6 +308,14 @@ pub enum Notice {
     Events(MissionEvents),
     /// Who is there.
     Presence(MissionPresence),
+    /// What goes on.
+    Live(MissionLive),
+    /// A list of missions changed.
+    Missions(MissionsChanged),
+    /// The inbox changed.
+    Inbox(InboxChanged),
+    /// A watch was ended.
+    WatchEnded(WatchEnded),
 }
 
 impl Notice {
@@ -181,6 +331,10 @@ impl Notice {
             MISSION_WATCHING => Self::Watching(serde_json::from_str(params)?),
             MISSION_EVENTS => Self::Events(serde_json::from_str(params)?),
             MISSION_PRESENCE => Self::Presence(serde_json::from_str(params)?),
+            MISSION_LIVE => Self::Live(serde_json::from_str(params)?),
+            MISSIONS_CHANGED => Self::Missions(serde_json::from_str(params)?),
+            INBOX_CHANGED => Self::Inbox(serde_json::from_str(params)?),
+            WATCH_ENDED => Self::WatchEnded(serde_json::from_str(params)?),
             _ => return Ok(None),
         }))
     }
@@ -211,6 +365,7 @@ mod tests {
                 cause: None,
                 event: crate::Event::ProgressReported { percent: 10 },
             }],
+            skipped: Vec::new(),
         });
         insta::assert_json_snapshot!(MissionPresence {
             sub: "a".to_owned(),
@@ -219,8 +374,35 @@ mod tests {
                 name: "vera".to_owned(),
                 role: Role::Viewer,
                 since: Timestamp::from_millis(0),
+                looks_at: Some(LooksAt { step: Some(Uuid::from_u128(3).into()), document: None }),
+                seen_seq: Some(7),
             }],
             others: 0,
+        });
+        let user = UserId(Uuid::from_u128(2));
+        insta::assert_json_snapshot!(MissionLive {
+            sub: "a".to_owned(),
+            whole: true,
+            items: vec![
+                LiveItem::Text { stream: "answer".to_owned(), by: Author::System, text: "Dear".to_owned() },
+                LiveItem::TextEnd { stream: "answer".to_owned() },
+                LiveItem::Typing { user, name: "vera".to_owned(), on: true },
+                LiveItem::Cursor { user, name: "vera".to_owned(), at: Value::Null },
+            ],
+        });
+        insta::assert_json_snapshot!(MissionsChanged {
+            sub: "a".to_owned(),
+            reset: false,
+            changes: vec![MissionChange::Remove { id: Uuid::from_u128(4).into() }],
+        });
+        insta::assert_json_snapshot!(InboxChanged {
+            sub: "a".to_owned(),
+            reset: true,
+            changes: vec![InboxChange::Remove { id: Uuid::from_u128(4) }],
+        });
+        insta::assert_json_snapshot!(WatchEnded {
+            sub: "a".to_owned(),
+            error: Fault::new(crate::Code::MissionNotFound, "the mission was deleted"),
         });
     }
 }

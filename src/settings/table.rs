@@ -100,6 +100,14 @@ settings! {
     requests_in_flight: u32 = 64u32, "requests", 1..=10_000;
     /// The longest gap that a watcher who comes back is given event by event; beyond that it gets a snapshot.
     resume_events: u64 = 10_000u64, "events", 0..=1_000_000;
+    /// Live sessions that one person may have at once.
+    sessions: u32 = 4096u32, "sessions", 1..=1_000_000;
+    /// Requests that one session may make over time; one that makes more is refused the rest.
+    commands_per_second: u32 = 2000u32, "requests a second", 1..=1_000_000;
+    /// Requests that one session may make at once after a quiet time.
+    command_burst: u32 = 4000u32, "requests", 1..=1_000_000;
+    /// The shortest time between two rolled-up pieces of a mission's live text.
+    live_interval_ms: u32 = 40u32, "milliseconds", 1..=60_000;
     /// How long a new socket has to say who it is.
     open_timeout_ms: u64 = 10_000u64, "milliseconds", 100..=600_000;
     /// How often the server tells its sessions that it is there.

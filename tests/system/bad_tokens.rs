@@ -87,7 +87,7 @@ async fn signing_out_ends_the_live_sessions_of_that_sign_in_and_of_no_other() {
     let mission = server.started(&ann, None, json!({})).await;
     let mut here = Watcher::snapshot(&server, &ann, mission).await;
     let mut there = Watcher::snapshot(&server, &elsewhere, mission).await;
-    server.call::<SignOut>(&ann, Logout { refresh_token: None }).await.expect("a goodbye");
+    server.call::<SignOut>(&ann, Logout::default()).await.expect("a goodbye");
     assert_eq!(here.until_closed().await.code, Close::Revoked.code());
     assert_eq!(here.goodbye.as_ref().and_then(|goodbye| goodbye.reconnect_after_ms), None);
     is_refused(&server, &ann.token, Code::TokenRevoked).await;
@@ -132,7 +132,7 @@ async fn a_sign_in_and_its_end_outlive_the_server() {
     let mut server = Server::start().await;
     let ann = server.admin("ann").await;
     let gone = server.sign_in("ann").await;
-    server.call::<SignOut>(&gone, Logout { refresh_token: None }).await.expect("a goodbye");
+    server.call::<SignOut>(&gone, Logout::default()).await.expect("a goodbye");
     server.kill_nine().await;
     server.start_again().await;
     let user = server.rpc(Some(&ann.token), "auth.user", &json!({})).await;

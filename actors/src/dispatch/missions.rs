@@ -108,6 +108,16 @@ impl Desk {
             | Call::Ping(_)
             | Call::WatchMission(_)
             | Call::UnwatchMission(_)
+            | Call::SetPresence(_)
+            | Call::WatchMissions(_)
+            | Call::UnwatchMissions(_)
+            | Call::WatchInbox(_)
+            | Call::UnwatchInbox(_)
+            | Call::UpdateUser(_)
+            | Call::ListSessions(_)
+            | Call::ListInbox(_)
+            | Call::DismissInbox(_)
+            | Call::PlanFaults(_)
             | Call::Signup(_)
             | Call::SignIn(_)
             | Call::RefreshTokens(_)
@@ -221,7 +231,7 @@ impl Desk {
         let wanted = query.clone();
         let (items, next) = self
             .page(query.mission, query.limit, query.before, caller, move |frame| {
-                let Event::ActivityLogged { activity, activity_type, message, details, step } = frame.event else {
+                let Event::ActivityLogged { activity, activity_type, message, details, step, .. } = frame.event else {
                     return None;
                 };
                 let fits = wanted.activity_type.is_none_or(|wanted| wanted == activity_type)

@@ -7,13 +7,13 @@ use std::{
 
 use bytes::Bytes;
 use flightdeck_protocol::{
-    MissionId, OrganizationId, Timestamp, UserId,
+    Fault, MissionId, OrganizationId, Timestamp, UserId,
     model::{Person, Role},
     notification::Present,
 };
 use uuid::Uuid;
 
-use super::hub::HubHandle;
+use super::{Source, Topic, hub::HubHandle, listeners::Listeners};
 
 /// How many people a presence notice names; the rest are counted.
 const PRESENT_NAMED: usize = 100;
@@ -36,19 +36,11 @@ struct Inner {
     ring: VecDeque<Bytes>,
     ring_bytes: usize,
     head: u64,
-    listeners: Vec<Listener>,
+    listeners: Listeners,
     people: Vec<Here>,
     presence: Presence,
-    /// Nothing is published any more.
-    ended: bool,
-}
-
-/// A socket thread that has watchers of this mission.
-struct Listener {
-    hub: HubHandle,
-    watchers: usize,
-    /// Whether it was woken and has not looked yet: it is not woken again.
-    woken: bool,
+    /// Nothing is published any more, for this reason.
+    ended: Option<Fault>,
 }
 
 struct Here {
@@ -82,8 +74,8 @@ pub enum Reading {
         /// The position of the newest event.
         head: u64,
     },
-    /// Nothing new, and nothing ever will be: the mission was set aside.
-    Ended,
+    /// Nothing new, and nothing ever will be, for this reason.
+    Ended(Fault),
 }
 
 /// Somebody who watches, until it is dropped.
@@ -106,10 +98,10 @@ impl Feed {
                 ring: VecDeque::new(),
                 ring_bytes: 0,
                 head,
-                listeners: Vec::new(),
+                listeners: Listeners::default(),
                 people: Vec::new(),
                 presence,
-                ended: false,
+                ended: None,
             }),
         }
     }
@@ -122,20 +114,26 @@ impl Feed {
     /// Ends the feed if nobody watches; says whether it did. Nobody can begin to watch it from then on.
     pub fn retire(&self) -> bool {
         let mut inner = self.lock();
-        inner.ended |= inner.listeners.is_empty();
-        inner.ended
+        if inner.listeners.is_empty() {
+            inner.ended.get_or_insert_with(crate::mission::restarting);
+        }
+        inner.ended.is_some()
     }
 
     /// Whether nothing is published any more.
     pub fn has_ended(&self) -> bool {
-        self.lock().ended
+        self.lock().ended.is_some()
     }
 
-    /// Ends the feed: nothing is published any more, and who watches is to know it.
-    pub fn end(&self) {
+    /// Ends the feed: nothing is published any more, and who watches is told why once they have read it all.
+    pub fn end(&self, why: Fault) {
         let mut inner = self.lock();
-        inner.ended = true;
-        inner.wake_all(self.mission);
+        inner.ended.get_or_insert(why);
+        inner.listeners.wake(self.topic());
+    }
+
+    fn topic(&self) -> Topic {
+        Topic::Mission(self.mission)
     }
 
     /// Publishes `events`, which follow on the newest one and are on disk.
@@ -150,7 +148,7 @@ impl Feed {
             let Some(oldest) = inner.ring.pop_front() else { break };
             inner.ring_bytes -= oldest.len();
         }
-        inner.wake_all(self.mission);
+        inner.listeners.wake(self.topic());
     }
 
     /// Events up to `head` are on disk though nobody published them: the actor
@@ -161,7 +159,7 @@ impl Feed {
             inner.head = head;
             inner.ring.clear();
             inner.ring_bytes = 0;
-            inner.wake_all(self.mission);
+            inner.listeners.wake(self.topic());
         }
     }
 
@@ -169,7 +167,7 @@ impl Feed {
     pub fn read(&self, cursor: u64, max_bytes: usize) -> Reading {
         let inner = self.lock();
         if cursor >= inner.head {
-            return if inner.ended { Reading::Ended } else { Reading::UpToDate };
+            return inner.ended.clone().map_or(Reading::UpToDate, Reading::Ended);
         }
         let oldest = inner.head + 1 - inner.ring.len() as u64;
         if cursor + 1 < oldest {
@@ -193,19 +191,14 @@ impl Feed {
         (inner.presence.version > seen).then(|| (inner.presence.version, inner.presence.json.clone()))
     }
 
-    /// Adds a watcher whose session lives on the thread of `hub`. The second
-    /// part says that the circle of people changed and is to be announced with
-    /// [`Feed::announce_presence`] in a moment: one announcement serves many changes.
+    /// Adds a watcher whose session lives on the thread of `hub`.
     /// `None` for a feed that has ended: the mission is to be found anew.
-    pub(super) fn attach(self: &Arc<Self>, person: &Person, hub: HubHandle, now: Timestamp) -> Option<(Watcher, bool)> {
+    pub fn attach(self: &Arc<Self>, person: &Person, hub: &HubHandle, now: Timestamp) -> Option<Watcher> {
         let mut inner = self.lock();
-        if inner.ended {
+        if inner.ended.is_some() {
             return None;
         }
-        match inner.listeners.iter_mut().find(|listener| listener.hub.id() == hub.id()) {
-            Some(listener) => listener.watchers += 1,
-            None => inner.listeners.push(Listener { hub: hub.clone(), watchers: 1, woken: false }),
-        }
+        inner.listeners.add(hub);
         let mut changed = false;
         match inner.people.iter_mut().find(|here| here.id == person.id) {
             Some(here) => here.sessions += 1,
@@ -216,8 +209,10 @@ impl Feed {
             }
         }
         // A newcomer among people already known is told who is here as well.
-        let announce = changed && !std::mem::replace(&mut inner.presence.announcing, true);
-        Some((Watcher { feed: self.clone(), person: person.id, hub }, announce))
+        if changed && !std::mem::replace(&mut inner.presence.announcing, true) {
+            hub.announce(self.clone());
+        }
+        Some(Watcher { feed: self.clone(), person: person.id, hub: hub.clone() })
     }
 
     /// Tells all watchers who is here.
@@ -225,22 +220,21 @@ impl Feed {
         let mut inner = self.lock();
         let named = inner.people.iter().take(PRESENT_NAMED);
         let people: Vec<Present> = named
-            .map(|here| Present { id: here.id, name: here.name.clone(), role: here.role, since: here.since })
+            .map(|here| Present {
+                id: here.id,
+                name: here.name.clone(),
+                role: here.role,
+                since: here.since,
+                looks_at: None,
+                seen_seq: None,
+            })
             .collect();
         let others = inner.people.len() - people.len();
         let people = serde_json::to_string(&people).unwrap_or_else(|_| "[]".to_owned());
         inner.presence.json = Bytes::from(format!("\"people\":{people},\"others\":{others}"));
         inner.presence.version += 1;
         inner.presence.announcing = false;
-        inner.wake_all(self.mission);
-    }
-
-    /// The hub of a thread looks now; the next event wakes it again.
-    pub(super) fn looked(&self, hub: &HubHandle) {
-        let mut inner = self.lock();
-        if let Some(listener) = inner.listeners.iter_mut().find(|listener| listener.hub.id() == hub.id()) {
-            listener.woken = false;
-        }
+        inner.listeners.wake(self.topic());
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -249,13 +243,9 @@ impl Feed {
     }
 }
 
-impl Inner {
-    fn wake_all(&mut self, mission: MissionId) {
-        for listener in &mut self.listeners {
-            if !std::mem::replace(&mut listener.woken, true) {
-                listener.hub.wake(mission);
-            }
-        }
+impl Source for Feed {
+    fn looked(&self, hub: &HubHandle) {
+        self.lock().listeners.looked(hub);
     }
 }
 
@@ -268,12 +258,7 @@ impl Watcher {
     /// Stops watching. Says whether the circle of people changed and is to be announced.
     fn leave(&self) -> bool {
         let mut inner = self.feed.lock();
-        if let Some(index) = inner.listeners.iter().position(|listener| listener.hub.id() == self.hub.id()) {
-            inner.listeners[index].watchers -= 1;
-            if inner.listeners[index].watchers == 0 {
-                inner.listeners.swap_remove(index);
-            }
-        }
+        inner.listeners.remove(&self.hub);
         let Some(index) = inner.people.iter().position(|here| here.id == self.person) else { return false };
         inner.people[index].sessions -= 1;
         if inner.people[index].sessions > 0 {
@@ -305,7 +290,7 @@ mod tests {
             Reading::Events { to, events } => (to, events),
             Reading::UpToDate => panic!("up to date"),
             Reading::Behind { head } => panic!("behind {head}"),
-            Reading::Ended => panic!("ended"),
+            Reading::Ended(fault) => panic!("ended: {fault}"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! A socket thread's hub: one wake-up a mission for all the watchers on the thread.
+//! A socket thread's hub: one wake-up a topic for all the watchers on the thread.
 
 use std::{
     cell::RefCell,
@@ -11,18 +11,18 @@ use std::{
     time::Duration,
 };
 
-use flightdeck_protocol::{MissionId, SessionId, Timestamp, model::Person, notification::Close};
+use flightdeck_protocol::{SessionId, notification::Close};
 use tokio::sync::mpsc;
 
-use super::{Feed, Outbox, Watcher};
+use super::{Feed, Outbox, Source, Topic};
 
 /// How long changes of presence are gathered before they are announced.
 const PRESENCE_GATHER: Duration = Duration::from_millis(100);
 
 /// What a hub is told by other threads.
 enum Wake {
-    /// The mission has something new. At most one of these waits for each mission.
-    Mission(MissionId),
+    /// There is news. At most one of these waits for each topic.
+    Topic(Topic),
     /// The circle of people who watch has changed: say so in a moment.
     Announce(Arc<Feed>),
     /// A sign-in has ended.
@@ -35,7 +35,7 @@ enum Wake {
 #[derive(Clone)]
 pub struct HubHandle {
     id: u64,
-    // Not bounded by itself: one wake-up a watched mission can wait, and one a revoked sign-in.
+    // Not bounded by itself: one wake-up a watched topic can wait, and one a revoked sign-in.
     wakes: mpsc::UnboundedSender<Wake>,
 }
 
@@ -44,9 +44,9 @@ impl HubHandle {
         self.id
     }
 
-    pub(super) fn wake(&self, mission: MissionId) {
+    pub(super) fn wake(&self, topic: Topic) {
         // A hub that is gone has no watchers left.
-        let _ = self.wakes.send(Wake::Mission(mission));
+        let _ = self.wakes.send(Wake::Topic(topic));
     }
 
     /// Lets the hub say in a moment who watches `feed` now.
@@ -68,12 +68,12 @@ impl HubHandle {
 /// The watchers of one thread.
 pub struct Hub {
     handle: HubHandle,
-    missions: RefCell<HashMap<MissionId, Watched>>,
+    topics: RefCell<HashMap<Topic, Watched>>,
     outboxes: RefCell<Vec<Weak<Outbox>>>,
 }
 
 struct Watched {
-    feed: Arc<Feed>,
+    source: Arc<dyn Source>,
     watchers: Vec<(Weak<Outbox>, Rc<str>)>,
 }
 
@@ -94,7 +94,7 @@ impl Hub {
                     register(handle.clone());
                     let hub = Rc::new(Self {
                         handle,
-                        missions: RefCell::new(HashMap::new()),
+                        topics: RefCell::new(HashMap::new()),
                         outboxes: RefCell::new(Vec::new()),
                     });
                     actix_rt::spawn(hub.clone().run(woken));
@@ -107,10 +107,10 @@ impl Hub {
     async fn run(self: Rc<Self>, mut woken: mpsc::UnboundedReceiver<Wake>) {
         while let Some(wake) = woken.recv().await {
             match wake {
-                Wake::Mission(mission) => {
-                    let missions = self.missions.borrow();
-                    let Some(watched) = missions.get(&mission) else { continue };
-                    watched.feed.looked(&self.handle);
+                Wake::Topic(topic) => {
+                    let topics = self.topics.borrow();
+                    let Some(watched) = topics.get(&topic) else { continue };
+                    watched.source.looked(&self.handle);
                     for (outbox, sub) in &watched.watchers {
                         if let Some(outbox) = outbox.upgrade() {
                             outbox.stir(sub);
@@ -140,37 +140,29 @@ impl Hub {
         outboxes.push(Rc::downgrade(outbox));
     }
 
-    /// Begins to watch `feed` for a session of `person` on this thread; `None` if the feed has ended.
-    pub(super) fn attach(
-        &self,
-        feed: &Arc<Feed>,
-        person: &Person,
-        outbox: &Rc<Outbox>,
-        sub: Rc<str>,
-    ) -> Option<Watcher> {
-        let (watcher, announce) = feed.attach(person, self.handle.clone(), Timestamp::now())?;
-        let mut missions = self.missions.borrow_mut();
-        let watched =
-            missions.entry(feed.mission).or_insert_with(|| Watched { feed: feed.clone(), watchers: Vec::new() });
-        // After a long rest the mission may have come back with another feed.
-        watched.feed = feed.clone();
-        watched.watchers.push((Rc::downgrade(outbox), sub));
-        if announce {
-            self.handle.announce(feed.clone());
-        }
-        Some(watcher)
+    /// The way to wake this hub.
+    pub fn handle(&self) -> &HubHandle {
+        &self.handle
     }
 
-    /// Ends a watch of a session on this thread.
-    pub(super) fn detach(&self, watcher: &Watcher, outbox: *const Outbox, sub: &str) {
-        let mission = watcher.feed().mission;
-        let mut missions = self.missions.borrow_mut();
-        if let Some(watched) = missions.get_mut(&mission) {
+    /// The watch `sub` of a session on this thread is to be stirred when `topic` has news.
+    pub(super) fn register(&self, topic: Topic, source: Arc<dyn Source>, outbox: &Rc<Outbox>, sub: Rc<str>) {
+        let mut topics = self.topics.borrow_mut();
+        let watched = topics.entry(topic).or_insert_with(|| Watched { source: source.clone(), watchers: Vec::new() });
+        // After a long rest a mission may have come back with another feed.
+        watched.source = source;
+        watched.watchers.push((Rc::downgrade(outbox), sub));
+    }
+
+    /// Ends what [`Hub::register`] began.
+    pub(super) fn unregister(&self, topic: Topic, outbox: *const Outbox, sub: &str) {
+        let mut topics = self.topics.borrow_mut();
+        if let Some(watched) = topics.get_mut(&topic) {
             watched
                 .watchers
                 .retain(|(known, name)| known.strong_count() > 0 && !(known.as_ptr() == outbox && **name == *sub));
             if watched.watchers.is_empty() {
-                missions.remove(&mission);
+                topics.remove(&topic);
             }
         }
     }

@@ -1,15 +1,27 @@
-//! The way of an event to its watchers: feed, hub, outbox.
+//! The way of news to watchers: feed, hub, outbox.
 //!
 //! A mission publishes into its [`Feed`], a bounded ring of encoded events. A
 //! watcher holds no queue but a cursor into that ring, so it costs nothing to
 //! be slow, and what has queued goes out together. Each socket thread has one
 //! [`Hub`], woken once for all its watchers. An [`Outbox`] is a session's
-//! outgoing side: answers, and cursors with something to read.
+//! outgoing side: answers, and [`Subscription`]s with something to read.
 
 mod feed;
 mod hub;
+mod listeners;
+mod mission_watch;
 mod outbox;
+mod subscription;
+
+use bytes::Bytes;
 
 pub use feed::{Feed, Reading, Watcher};
 pub use hub::{Hub, HubHandle};
-pub use outbox::{Outbox, Outgoing};
+pub use mission_watch::MissionWatch;
+pub use outbox::{Outbox, OutboxView, Outgoing, Sent};
+pub use subscription::{Next, Source, Subscription, Topic};
+
+/// How the parameters of a watch's notifications begin: `{"sub":…,`.
+fn frame_head(sub: &str) -> Bytes {
+    format!("{{\"sub\":{},", serde_json::Value::from(sub)).into()
+}

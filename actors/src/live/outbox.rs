@@ -4,22 +4,24 @@ use std::{
     cell::RefCell,
     collections::{HashMap, VecDeque},
     rc::{Rc, Weak},
-    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
-use flightdeck_data::journal::History;
-use flightdeck_protocol::{SessionId, model::Person, notification::Close};
+use flightdeck_protocol::{
+    Fault, SessionId,
+    envelope::Notification,
+    notification::{Close, SESSION_CLOSING, WATCH_ENDED, WatchEnded},
+    operations::WatchView,
+};
+use futures_util::future::LocalBoxFuture;
 
-use super::{Feed, Hub, Reading, Watcher};
+use super::{Hub, Next, Subscription};
 
-/// How much of a watch goes into one frame, about.
-const FRAME_BYTES: usize = 64 * 1024;
-/// How much is read from the journal at once for a watch that is behind.
-const PAGE_BYTES: usize = 64 * 1024;
 /// How many bytes of answers may wait for a client that does not read.
 const ANSWER_BYTES: usize = 8 * 1024 * 1024;
+/// How many answers and notices may wait for it.
+const ANSWER_MESSAGES: usize = 4_096;
 
 /// What is to be sent next.
 pub enum Outgoing {
@@ -31,12 +33,11 @@ pub enum Outgoing {
 
 /// What waits to be sent to one session.
 ///
-/// Bounds: answers by [`ANSWER_BYTES`] (beyond: the session is closed as too
-/// slow); watches need none, since they are cursors.
+/// Bounds: answers by [`ANSWER_BYTES`] and [`ANSWER_MESSAGES`] (beyond: the
+/// session is closed as too slow); watches need none, since they are cursors.
 pub struct Outbox {
     inner: RefCell<Inner>,
     hub: Rc<Hub>,
-    history: History,
 }
 
 struct Inner {
@@ -53,30 +54,42 @@ struct Inner {
     waker: Option<Waker>,
     /// Counts the watches that this session ever began.
     begun: u64,
+    sent: Sent,
+}
+
+/// What was sent since the session began.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sent {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes, without what the WebSocket protocol adds.
+    pub bytes: u64,
+}
+
+/// How much waits to be sent, and how much was sent.
+pub struct OutboxView {
+    /// Answers and notices that wait.
+    pub waiting_messages: usize,
+    /// Their size in bytes.
+    pub waiting_bytes: usize,
+    /// What was sent.
+    pub sent: Sent,
+    /// The watches, by name.
+    pub watches: Vec<WatchView>,
 }
 
 struct Sub {
     /// Tells it from an earlier watch of the same name.
     number: u64,
-    watcher: Watcher,
-    /// `"sub":…,` of its frames.
-    head: Bytes,
-    cursor: u64,
-    presence_seen: u64,
+    watch: Box<dyn Subscription>,
     stirred: bool,
-    page: Page,
-}
-
-/// What a watch that is behind has got from the journal.
-enum Page {
-    None,
-    Reading,
-    Read(Vec<(u64, Bytes)>),
+    /// Something is being read for it.
+    loading: bool,
 }
 
 impl Outbox {
     /// The outbox of a new session on this thread.
-    pub fn new(hub: Rc<Hub>, history: History) -> Rc<Self> {
+    pub fn new(hub: Rc<Hub>) -> Rc<Self> {
         let outbox = Rc::new(Self {
             inner: RefCell::new(Inner {
                 answers: VecDeque::new(),
@@ -89,9 +102,9 @@ impl Outbox {
                 ended: false,
                 waker: None,
                 begun: 0,
+                sent: Sent::default(),
             }),
             hub: hub.clone(),
-            history,
         });
         hub.enrol(&outbox);
         outbox
@@ -101,13 +114,17 @@ impl Outbox {
     pub fn send(&self, text: impl Into<Bytes>) {
         let text = text.into();
         let mut inner = self.inner.borrow_mut();
+        if inner.closing.is_some() {
+            return;
+        }
         inner.answer_bytes += text.len();
         inner.answers.push_back(text);
+        let full = inner.answer_bytes > ANSWER_BYTES || inner.answers.len() > ANSWER_MESSAGES;
         // One answer may be as large as it is: it was asked for, and is built already.
-        if inner.answers.len() > 1 && inner.answer_bytes > ANSWER_BYTES {
+        if full && inner.answers.len() > 1 {
             inner.answers.clear();
             inner.answer_bytes = 0;
-            inner.closing.get_or_insert(Close::TooSlow);
+            inner.closing = Some(Close::TooSlow);
         }
         inner.wake();
     }
@@ -119,6 +136,18 @@ impl Outbox {
         inner.wake();
     }
 
+    /// Says goodbye and nothing else: what waits is not sent, and the watches end at once.
+    pub fn cut_off(&self, close: Close) {
+        let mut inner = self.inner.borrow_mut();
+        inner.closing.get_or_insert(close);
+        inner.answers.clear();
+        inner.answer_bytes = 0;
+        let subs = std::mem::take(&mut inner.subs);
+        inner.wake();
+        drop(inner);
+        self.forget(subs);
+    }
+
     /// The sign-in that the session belongs to from now on.
     pub fn belongs_to(&self, session: SessionId) {
         self.inner.borrow_mut().sign_in = Some(session);
@@ -126,7 +155,7 @@ impl Outbox {
 
     pub(super) fn revoked(&self, session: SessionId) {
         if self.inner.borrow().sign_in == Some(session) {
-            self.close(Close::Revoked);
+            self.cut_off(Close::Revoked);
         }
     }
 
@@ -145,31 +174,44 @@ impl Outbox {
         self.inner.borrow().closing.is_some()
     }
 
-    /// Watches `feed` under the name `sub`: `answer` first, then everything
-    /// after `cursor`. False, and nothing done, if the feed has ended.
-    pub fn watch(self: &Rc<Self>, sub: &str, feed: &Arc<Feed>, person: &Person, cursor: u64, answer: Bytes) -> bool {
+    /// How much waits, and what is watched.
+    pub fn view(&self) -> OutboxView {
+        let inner = self.inner.borrow();
+        let mut watches: Vec<WatchView> = inner.subs.iter().map(|(name, sub)| sub.watch.view(name)).collect();
+        watches.sort_by(|a, b| a.sub.cmp(&b.sub));
+        OutboxView {
+            waiting_messages: inner.answers.len(),
+            waiting_bytes: inner.answer_bytes,
+            sent: inner.sent,
+            watches,
+        }
+    }
+
+    /// Watches under the name `sub`: `answer` first, then what `watch` has to say.
+    pub fn watch(self: &Rc<Self>, sub: &str, answer: Bytes, watch: Box<dyn Subscription>) {
         let sub: Rc<str> = sub.into();
-        let Some(watcher) = self.hub.attach(feed, person, self, sub.clone()) else { return false };
+        self.hub.register(watch.topic(), watch.source(), self, sub.clone());
         self.send(answer);
-        let name = serde_json::to_string(&*sub).unwrap_or_else(|_| "\"\"".to_owned());
-        let head = Bytes::from(format!("{{\"sub\":{name},"));
         let mut inner = self.inner.borrow_mut();
         inner.begun += 1;
         let number = inner.begun;
-        let watch = Sub { number, watcher, head, cursor, presence_seen: 0, stirred: false, page: Page::None };
-        inner.subs.insert(sub.clone(), watch);
+        inner.subs.insert(sub.clone(), Sub { number, watch, stirred: false, loading: false });
         drop(inner);
         self.stir(&sub);
-        true
     }
 
     /// Ends the watch `sub`; false if there is none.
     pub fn unwatch(&self, sub: &str) -> bool {
-        let removed = self.inner.borrow_mut().subs.remove(sub);
-        removed.is_some_and(|removed| {
-            self.hub.detach(&removed.watcher, self, sub);
-            true
-        })
+        let removed = self.inner.borrow_mut().subs.remove_entry(sub);
+        let found = removed.is_some();
+        self.forget(removed);
+        found
+    }
+
+    fn forget(&self, subs: impl IntoIterator<Item = (Rc<str>, Sub)>) {
+        for (name, sub) in subs {
+            self.hub.unregister(sub.watch.topic(), self, &name);
+        }
     }
 
     /// The watch `sub` may have something to read.
@@ -184,139 +226,78 @@ impl Outbox {
 
     /// The next thing to send; `None` once the goodbye was said.
     pub fn poll_next(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<Option<Outgoing>> {
-        let mut inner = self.inner.borrow_mut();
-        if inner.ended {
-            return Poll::Ready(None);
-        }
-        if let Some(answer) = inner.answers.pop_front() {
-            inner.answer_bytes -= answer.len();
-            return Poll::Ready(Some(Outgoing::Text(vec![answer])));
-        }
-        if let Some(close) = inner.closing {
-            if std::mem::replace(&mut inner.said_goodbye, true) {
-                inner.ended = true;
-                return Poll::Ready(Some(Outgoing::Close(close)));
+        loop {
+            let mut inner = self.inner.borrow_mut();
+            if inner.ended {
+                return Poll::Ready(None);
             }
-            let notice = flightdeck_protocol::envelope::Notification::new(
-                flightdeck_protocol::notification::SESSION_CLOSING,
-                close.notice(),
-            );
-            let notice = serde_json::to_vec(&notice).unwrap_or_default();
-            return Poll::Ready(Some(Outgoing::Text(vec![notice.into()])));
-        }
-        while let Some(name) = inner.stirred.pop_front() {
-            let Some(watch) = inner.subs.get_mut(&name) else { continue };
-            match watch.next_frame() {
+            if let Some(answer) = inner.answers.pop_front() {
+                inner.answer_bytes -= answer.len();
+                return inner.text(vec![answer]);
+            }
+            if let Some(close) = inner.closing {
+                if std::mem::replace(&mut inner.said_goodbye, true) {
+                    inner.ended = true;
+                    return Poll::Ready(Some(Outgoing::Close(close)));
+                }
+                let notice = Notification::new(SESSION_CLOSING, close.notice());
+                return inner.text(vec![serde_json::to_vec(&notice).unwrap_or_default().into()]);
+            }
+            let Some(name) = inner.stirred.pop_front() else {
+                inner.waker = Some(cx.waker().clone());
+                return Poll::Pending;
+            };
+            let Some(sub) = inner.subs.get_mut(&name) else { continue };
+            if sub.loading {
+                // It is stirred again when that is done.
+                sub.stirred = false;
+                continue;
+            }
+            match sub.watch.next() {
                 Next::Frame(parts) => {
                     // There may be more: it takes its turn again, behind the others.
                     inner.stirred.push_back(name);
-                    return Poll::Ready(Some(Outgoing::Text(parts)));
+                    return inner.text(parts);
                 }
-                Next::Nothing => watch.stirred = false,
-                Next::End => {
-                    inner.closing.get_or_insert(Close::Failed);
-                    inner.stirred.clear();
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
+                Next::Nothing => sub.stirred = false,
+                Next::Load(load) => {
+                    sub.stirred = false;
+                    sub.loading = true;
+                    let number = sub.number;
+                    self.load(name, number, load);
                 }
-                Next::ReadJournal { from, head } => {
-                    watch.page = Page::Reading;
-                    watch.stirred = false;
-                    let (mission, number) = (watch.watcher.feed().mission, watch.number);
-                    let (outbox, history) = (Rc::downgrade(self), self.history.clone());
-                    actix_rt::spawn(async move {
-                        let page = tokio::task::spawn_blocking(move || history.read(mission, from, head, PAGE_BYTES));
-                        let page = page.await.map_err(|error| error.to_string());
-                        let page = page.and_then(|page| page.map_err(|error| error.to_string()));
-                        take_page(&outbox, &name, number, page.map(|page| page.events));
-                    });
+                Next::End(fault) => {
+                    drop(inner);
+                    self.end(&name, fault);
                 }
             }
         }
-        inner.waker = Some(cx.waker().clone());
-        Poll::Pending
     }
-}
 
-fn take_page(outbox: &Weak<Outbox>, name: &Rc<str>, number: u64, page: Result<Vec<(u64, Bytes)>, String>) {
-    let Some(outbox) = outbox.upgrade() else { return };
-    // Read for a watch that has ended since; one of the same name may watch another mission.
-    if outbox.inner.borrow().subs.get(name).is_none_or(|watch| watch.number != number) {
-        return;
-    }
-    let events = page.unwrap_or_else(|error| {
-        tracing::error!(error, "a watch could not be read from the journal");
-        Vec::new()
-    });
-    if events.is_empty() {
-        // There must have been some: the client is better off with a fresh start.
-        return outbox.close(Close::Failed);
-    }
-    if let Some(watch) = outbox.inner.borrow_mut().subs.get_mut(name) {
-        watch.page = Page::Read(events);
-    }
-    outbox.stir(name);
-}
-
-enum Next {
-    Frame(Vec<Bytes>),
-    Nothing,
-    End,
-    ReadJournal { from: u64, head: u64 },
-}
-
-impl Sub {
-    fn next_frame(&mut self) -> Next {
-        let feed = self.watcher.feed().clone();
-        match std::mem::replace(&mut self.page, Page::None) {
-            Page::Reading => {
-                self.page = Page::Reading;
-                return Next::Nothing;
+    fn load(self: &Rc<Self>, name: Rc<str>, number: u64, load: LocalBoxFuture<'static, Result<(), Fault>>) {
+        let outbox: Weak<Self> = Rc::downgrade(self);
+        actix_rt::spawn(async move {
+            let loaded = load.await;
+            let Some(outbox) = outbox.upgrade() else { return };
+            {
+                let mut inner = outbox.inner.borrow_mut();
+                // Read for a watch that has ended since; one of the same name may watch something else.
+                let Some(sub) = inner.subs.get_mut(&name).filter(|sub| sub.number == number) else { return };
+                sub.loading = false;
             }
-            Page::Read(mut events) => {
-                events.retain(|(seq, _)| *seq > self.cursor);
-                if events.first().is_some_and(|(seq, _)| *seq == self.cursor + 1) {
-                    let to = self.cursor + events.len() as u64;
-                    return self.events_frame(&feed, to, events.into_iter().map(|(_, event)| event).collect());
-                }
+            match loaded {
+                Ok(()) => outbox.stir(&name),
+                Err(fault) => outbox.end(&name, fault),
             }
-            Page::None => {}
-        }
-        match feed.read(self.cursor, FRAME_BYTES) {
-            Reading::Events { to, events } => self.events_frame(&feed, to, events),
-            Reading::Behind { head } => Next::ReadJournal { from: self.cursor + 1, head },
-            Reading::Ended => Next::End,
-            Reading::UpToDate => match feed.presence_after(self.presence_seen) {
-                Some((version, people)) => {
-                    self.presence_seen = version;
-                    Next::Frame(vec![
-                        Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"method\":\"mission.presence\",\"params\":"),
-                        self.head.clone(),
-                        people,
-                        Bytes::from_static(b"}}"),
-                    ])
-                }
-                None => Next::Nothing,
-            },
-        }
+        });
     }
 
-    /// One `mission.events` frame. The events are shared with every other watcher; the few bytes before them are our own.
-    fn events_frame(&mut self, feed: &Feed, to: u64, events: Vec<Bytes>) -> Next {
-        let position = format!("\"epoch\":\"{}\",\"from\":{},\"to\":{to},\"events\":[", feed.epoch, self.cursor + 1);
-        let mut parts = Vec::with_capacity(events.len() * 2 + 3);
-        parts.push(Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"method\":\"mission.events\",\"params\":"));
-        parts.push(self.head.clone());
-        parts.push(position.into());
-        for (index, event) in events.into_iter().enumerate() {
-            if index > 0 {
-                parts.push(Bytes::from_static(b","));
-            }
-            parts.push(event);
+    /// Ends the watch `sub` from the server's side, and says why.
+    pub(super) fn end(&self, sub: &str, error: Fault) {
+        if self.unwatch(sub) {
+            let notice = Notification::new(WATCH_ENDED, WatchEnded { sub: sub.to_owned(), error });
+            self.send(serde_json::to_vec(&notice).unwrap_or_default());
         }
-        parts.push(Bytes::from_static(b"]}}"));
-        self.cursor = to;
-        Next::Frame(parts)
     }
 }
 
@@ -326,13 +307,17 @@ impl Inner {
             waker.wake();
         }
     }
+
+    fn text(&mut self, parts: Vec<Bytes>) -> Poll<Option<Outgoing>> {
+        self.sent.messages += 1;
+        self.sent.bytes += parts.iter().map(|part| part.len() as u64).sum::<u64>();
+        Poll::Ready(Some(Outgoing::Text(parts)))
+    }
 }
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        let subs: Vec<(Rc<str>, Sub)> = self.inner.borrow_mut().subs.drain().collect();
-        for (name, sub) in subs {
-            self.hub.detach(&sub.watcher, self, &name);
-        }
+        let subs = std::mem::take(&mut self.inner.get_mut().subs);
+        self.forget(subs);
     }
 }

@@ -275,11 +275,14 @@ impl MissionActor {
 
     fn release(&mut self, entry: InFlight, ctx: &mut Context<Self>) {
         match entry {
-            InFlight::Decided { events, effects, answer, .. } => {
+            InFlight::Decided { ticket, events, effects, answer } => {
                 // The caller first: its answer need not queue behind the whole fan-out.
                 answer.give();
                 if !events.is_empty() {
                     self.feed.publish(events);
+                    if self.state.deleted && ticket == self.last_ticket {
+                        self.feed.end(Fault::new(Code::MissionNotFound, "the mission was deleted"));
+                    }
                 }
                 for effect in effects {
                     self.run(effect, ctx);

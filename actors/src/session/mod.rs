@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use flightdeck_protocol::{
-    Call, Code, Fault, MissionId, PROFILE, Timestamp,
+    Call, Code, ConnectionId, Fault, MissionId, PROFILE, Timestamp,
     envelope::{Notification, Request, Response},
     notification::{Close, HeartbeatNotice, SESSION_HEARTBEAT, SESSION_OPENED},
     operations::{
@@ -58,6 +58,8 @@ pub struct Session {
 struct Core {
     desk: Arc<Desk>,
     rules: Arc<SessionRules>,
+    connection: ConnectionId,
+    hub: Rc<Hub>,
     outbox: Rc<Outbox>,
     caller: RefCell<Option<Caller>>,
     /// The mission in the socket's path, to be watched once the session is open.
@@ -82,12 +84,14 @@ impl Session {
         path: Option<(MissionId, Option<Position>)>,
     ) -> Self {
         let hub = Hub::of_this_thread(|hub| desk.add_hub(hub));
-        let outbox = Outbox::new(hub, desk.registry.world().history.clone());
+        let outbox = Outbox::new(hub.clone());
         let now = Instant::now();
         let session = Self {
             core: Rc::new(Core {
                 desk,
                 rules,
+                connection: ConnectionId::fresh(),
+                hub,
                 outbox,
                 caller: RefCell::new(None),
                 path: RefCell::new(path),
@@ -284,6 +288,7 @@ impl Session {
 
     fn opened(&self, caller: &Caller) -> SessionOpened {
         SessionOpened {
+            connection: self.core.connection,
             session: caller.session,
             user: caller.person.clone(),
             expires_at: caller.expires_at,

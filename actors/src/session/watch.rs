@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use flightdeck_data::mission::State;
 use flightdeck_protocol::{
-    Code, Fault,
+    Code, Fault, Timestamp,
     envelope::Notification,
     notification::MISSION_WATCHING,
     operations::{Position, Watch, Watching},
@@ -14,7 +14,11 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{Session, response};
-use crate::{dispatch::to_json, live::Feed, mission::Caller};
+use crate::{
+    dispatch::to_json,
+    live::{Feed, MissionWatch},
+    mission::Caller,
+};
 
 /// Characters of a watch's name.
 const SUB_CHARS: usize = 64;
@@ -39,7 +43,7 @@ impl Session {
         let Some(caller) = self.core.caller.borrow().clone() else { return };
         let session = self.clone();
         actix_rt::spawn(async move {
-            let watch = Watch { mission, sub: mission.to_string(), since };
+            let watch = Watch::new(mission, mission.to_string(), since);
             let notice = |watching: &Raw| to_json(&Notification::new(MISSION_WATCHING, watching));
             if let Err(fault) = session.begin(&watch, &caller, notice).await {
                 session.fail(None, &fault);
@@ -76,7 +80,10 @@ impl Session {
         for _ in 0..TRIES {
             let (feed, watching) = self.prepare(watch, caller).await?;
             let told = tell(&watching)?;
-            if self.core.outbox.watch(&watch.sub, &feed, &caller.person, watching.seq, told) {
+            if let Some(watcher) = feed.attach(&caller.person, self.core.hub.handle(), Timestamp::now()) {
+                let history = self.core.desk.registry.world().history.clone();
+                let cursor = MissionWatch::new(&watch.sub, watcher, history, watching.seq);
+                self.core.outbox.watch(&watch.sub, told, Box::new(cursor));
                 return Ok(());
             }
             // The mission left memory in this very moment: it is found anew.

@@ -109,7 +109,7 @@ impl Report {
         let (delivered, wanted) = self.counts.get();
         let held = if *self.paused.borrow() { " I hold before the next request until I am resumed." } else { "" };
         let text = format!("I am {}. {delivered} of {wanted} documents are delivered.{held}", self.doing.borrow());
-        self.say(AgentLine::Text { text: self.clean(&text) })
+        self.say(AgentLine::Text { text: self.clean(&text), stream: None })
     }
 
     /// Sets how far the agent is, and prints it.

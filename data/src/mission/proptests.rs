@@ -207,7 +207,7 @@ fn line(n: u8) -> AgentLine {
         },
         4 => AgentLine::Checkpoint { data: json!({"page": 2}) },
         5 => AgentLine::Usage { input_tokens: 1, output_tokens: 2, cost_micros: 3 },
-        6 => AgentLine::Text { text: "looking".to_owned() },
+        6 => AgentLine::Text { text: "looking".to_owned(), stream: None },
         7 => AgentLine::Done { result: None },
         _ => AgentLine::Failed { reason: "the portal is gone".to_owned() },
     }

@@ -49,6 +49,7 @@ impl StoredPerson {
             email: self.email,
             role: self.role.into(),
             created_at: Timestamp::from_millis(self.created_at),
+            active: true,
         }
     }
 }

@@ -166,7 +166,7 @@ impl<T: Tokens> Follower<T> {
             Ok(connected) => connected,
             Err(error) => return Err(self.refused(error, token)),
         };
-        let request = Watch { mission: self.mission, sub: SUB.to_owned(), since: self.position };
+        let request = Watch::new(self.mission, SUB, self.position);
         let watching = match timeout(WATCH_TIMEOUT, session.call::<WatchMission>(request)).await {
             Ok(Ok(watching)) => watching,
             Ok(Err(error)) => return Err(self.refused(error, token)),

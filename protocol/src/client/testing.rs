@@ -149,5 +149,5 @@ fn frame(seq: u64, event: Event) -> EventFrame {
 pub(super) fn events(epoch: Uuid, seqs: RangeInclusive<u64>) -> MissionEvents {
     let (from, to) = (*seqs.start(), *seqs.end());
     let events = seqs.map(|seq| frame(seq, Event::ProgressReported { percent: 1 })).collect();
-    MissionEvents { sub: "follow".to_owned(), epoch, from, to, events }
+    MissionEvents { sub: "follow".to_owned(), epoch, from, to, events, skipped: Vec::new() }
 }

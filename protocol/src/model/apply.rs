@@ -86,7 +86,7 @@ impl Mission {
             | Event::StepUpdated { .. }
             | Event::StepMoved { .. }
             | Event::StepRemoved { .. } => self.change_plan(frame),
-            Event::ActivityLogged { activity, activity_type, message, details, step } => {
+            Event::ActivityLogged { activity, activity_type, message, details, step, stream: _ } => {
                 self.activity_count += 1;
                 push_recent(&mut self.activity, RECENT_ACTIVITY, || Activity {
                     id: *activity,
@@ -417,6 +417,7 @@ mod tests {
                 message: format!("entry {seq}"),
                 details: None,
                 step: None,
+                stream: None,
             };
             mission.apply(&frame(seq, event));
         }

@@ -69,6 +69,13 @@ pub struct Person {
     pub role: Role,
     /// When the account was made.
     pub created_at: Timestamp,
+    /// Whether the account may be used; an admin closes and opens it.
+    #[serde(default = "active")]
+    pub active: bool,
+}
+
+fn active() -> bool {
+    true
 }
 
 /// An organization.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Timestamp,
+    ids::UserId,
     model::{Person, Role},
 };
 
@@ -75,6 +76,26 @@ pub struct Logout {
     /// Not needed, and not looked at: the sign-in that ends is that of the access token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<String>,
+    /// Whether all sign-ins of the person end, on every device.
+    #[serde(default)]
+    pub everywhere: bool,
+}
+
+/// What to change of a person's account: the fields that are present.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserUpdate {
+    /// The person.
+    pub user: UserId,
+    /// What the person may do from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// False closes the account: its sign-ins end, and none is opened until it is true again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<bool>,
+    /// The new name to show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// A pair of tokens.

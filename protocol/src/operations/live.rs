@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     Timestamp,
-    ids::{MissionId, SessionId},
+    ids::{ConnectionId, MissionId, SessionId},
     model::{Mission, Person},
 };
 
@@ -22,6 +22,8 @@ pub struct SessionOpen {
 /// The session is open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionOpened {
+    /// This connection, of the sign-in's maybe many.
+    pub connection: ConnectionId,
     /// The sign-in that the session belongs to.
     pub session: SessionId,
     /// Who is signed in.
@@ -49,6 +51,16 @@ pub struct Limits {
     pub requests_in_flight: u32,
     /// Events in a gap that a resume is given one by one; beyond that it gets a snapshot.
     pub resume_events: u64,
+    /// Live sessions of one person at once.
+    pub sessions: u32,
+    /// Requests a second, over time; `session.ping` and notifications of the client count too.
+    pub commands_per_second: u32,
+    /// Requests at once from a session that was quiet.
+    pub command_burst: u32,
+    /// The shortest time between two rolled-up pieces of live text of a mission, in milliseconds.
+    pub live_interval_ms: u32,
+    /// Missions or items in one live list.
+    pub list_items: u32,
 }
 
 /// How both sides know that the other is there.
@@ -103,6 +115,48 @@ pub struct Watch {
     /// Where the client is; without it the answer has a snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Position>,
+    /// Whether to send `mission.live`.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub live: bool,
+    /// Whether to send `mission.presence`. Who watches is seen by others in any case.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub presence: bool,
+    /// What becomes of the log while the watch is far behind.
+    #[serde(default, skip_serializing_if = "Logs::is_every")]
+    pub logs: Logs,
+}
+
+impl Watch {
+    /// Watches `mission` under the name `sub`, from `since` on.
+    pub fn new(mission: MissionId, sub: impl Into<String>, since: Option<Position>) -> Self {
+        Self { mission, sub: sub.into(), since, live: true, presence: true, logs: Logs::Every }
+    }
+}
+
+/// What becomes of log activities while a watch is far behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Logs {
+    /// All of them are sent, however long it takes.
+    #[default]
+    Every,
+    /// Activities of the types `info` and `log` are left out, and the frame says which (`skipped`).
+    Coalesced,
+}
+
+impl Logs {
+    fn is_every(&self) -> bool {
+        *self == Self::Every
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 /// The watch stands. Every event after `seq` follows, in order, each once.

@@ -6,30 +6,41 @@
 
 mod account;
 mod content;
+mod guards;
+mod lists;
 mod live;
 mod missions;
 mod plan;
+mod sessions;
 mod table;
 
-pub use account::{Empty, Login, Logout, NewAccount, NewUser, Refresh, SignedIn, TokenPair, UserList};
+pub use account::{Empty, Login, Logout, NewAccount, NewUser, Refresh, SignedIn, TokenPair, UserList, UserUpdate};
 pub use content::{
     Ack, ActivityAdd, ActivityPage, ActivityQuery, ApprovalReply, DocumentList, DocumentRef, Download, MessagePage,
     MessageQuery, MessageSend,
 };
+pub use guards::{Guard, Guards, IDEM_CHARS};
+pub use lists::{
+    InboxDismiss, InboxPage, InboxQuery, InboxWatch, InboxWatching, ListOrder, MissionsWatch, MissionsWatching,
+};
 pub use live::{
-    Heartbeat, Limits, PingReply, Position, SessionOpen, SessionOpened, SessionRenew, SessionRenewed, Unwatch, Watch,
-    Watching,
+    Heartbeat, Limits, Logs, PingReply, Position, SessionOpen, SessionOpened, SessionRenew, SessionRenewed, Unwatch,
+    Watch, Watching,
 };
 pub use missions::{
     Deleted, MissionCancel, MissionComplete, MissionNew, MissionPage, MissionQuery, MissionRef, MissionUpdate,
 };
 pub use plan::{StepAdd, StepMove, StepRef, StepUpdate};
+pub use sessions::{
+    FaultAction, FaultPlan, LooksAt, PlannedFault, PresenceSet, SessionList, SessionView, WatchKind, WatchView,
+};
 pub use table::{Descriptor, Operation, Over, Route, Verb, Who};
 
 use crate::{
     fault::Code,
     model::{Document, Mission, MissionSummary, Person, Role},
 };
+use guards::with_guards;
 use table::operations;
 
 /// Everyone in the organization.
@@ -75,7 +86,7 @@ operations! {
         method: "auth.refresh", who: Who::Anyone, over: Any, rest: [Post "/api/auth/refresh" => 200],
         faults: [TokenInvalid, TokenExpired, TokenRevoked, RefreshReused],
     }
-    /// Ends the caller's sign-in: its tokens are worth nothing from now on, and its live sessions end.
+    /// Ends the caller's sign-in, or all of the caller's: the tokens are worth nothing from now on, and the live sessions end.
     SignOut(Logout) -> Empty {
         method: "auth.logout", who: Who::SignedIn, over: Any, rest: [Post "/api/auth/logout" => 200],
         faults: [],
@@ -88,7 +99,14 @@ operations! {
     /// Makes an account in the caller's organization.
     CreateUser(NewUser) -> Person {
         method: "user.create", who: ADMINS, over: Any, rest: [Post "/api/users" => 201],
-        faults: [NameTaken, InvalidValue, Overloaded],
+        faults: [NameTaken, InvalidValue, Overloaded, IdemReused],
+        guards: [Idem],
+    }
+    /// Changes a person's account: the fields that are present. A new role holds at once, also in live sessions.
+    UpdateUser(UserUpdate) -> Person {
+        method: "user.update", who: ADMINS, over: Any, rest: [Patch "/api/users/{user}" => 200],
+        faults: [UserNotFound, LastAdmin, InvalidValue, IdemReused],
+        guards: [Idem],
     }
     /// Lists the people of the caller's organization.
     ListUsers(Empty) -> UserList {
@@ -96,10 +114,17 @@ operations! {
         faults: [],
     }
 
+    /// Lists the organization's live sessions, what each watches, and how much waits to be sent to it.
+    ListSessions(Empty) -> SessionList {
+        method: "session.list", who: ADMINS, over: Any, rest: [Get "/api/sessions" => 200],
+        faults: [],
+    }
+
     /// Makes a mission. It waits until it is started.
     CreateMission(MissionNew) -> MissionSummary {
         method: "mission.create", who: RUNNERS, over: Any, rest: [Post "/api/missions" => 201],
-        faults: [InvalidValue, TooLarge, AgentUnknown, Overloaded],
+        faults: [InvalidValue, TooLarge, AgentUnknown, Overloaded, IdemReused],
+        guards: [Idem],
     }
     /// Lists the organization's missions, newest first, a page at a time.
     ListMissions(MissionQuery) -> MissionPage {
@@ -115,37 +140,44 @@ operations! {
     UpdateMission(MissionUpdate) -> MissionSummary {
         method: "mission.update", who: RUNNERS, over: Any,
         rest: [Patch "/api/missions/{mission}" => 200, Put "/api/missions/{mission}" => 200],
-        faults: [MissionNotFound, MissionQuarantined, InvalidValue, TooLarge, IllegalTransition],
+        faults: [MissionNotFound, MissionQuarantined, InvalidValue, TooLarge, IllegalTransition, SeqConflict, IdemReused],
+        guards: [Idem, IfSeq],
     }
     /// Deletes a mission that is not under way.
     DeleteMission(MissionRef) -> Deleted {
         method: "mission.delete", who: KEEPERS, over: Any, rest: [Delete "/api/missions/{mission}" => 200],
-        faults: [MissionNotFound, MissionQuarantined, IllegalTransition],
+        faults: [MissionNotFound, MissionQuarantined, IllegalTransition, SeqConflict, IdemReused],
+        guards: [Idem, IfSeq],
     }
     /// Starts a mission: its agent is queued, and runs as soon as there is a place.
     StartMission(MissionRef) -> MissionSummary {
         method: "mission.start", who: RUNNERS, over: Any, rest: [Post "/api/missions/{mission}/start" => 200],
-        faults: [MissionNotFound, MissionQuarantined, IllegalTransition],
+        faults: [MissionNotFound, MissionQuarantined, IllegalTransition, SeqConflict, IdemReused],
+        guards: [Idem, IfSeq],
     }
     /// Holds a mission: its agent is told, and its processes are frozen a little later.
     PauseMission(MissionRef) -> MissionSummary {
         method: "mission.pause", who: RUNNERS, over: Any, rest: [Post "/api/missions/{mission}/pause" => 200],
-        faults: [MissionNotFound, MissionQuarantined, IllegalTransition],
+        faults: [MissionNotFound, MissionQuarantined, IllegalTransition, SeqConflict, IdemReused],
+        guards: [Idem, IfSeq],
     }
     /// Lets a held mission go on.
     ResumeMission(MissionRef) -> MissionSummary {
         method: "mission.resume", who: RUNNERS, over: Any, rest: [Post "/api/missions/{mission}/resume" => 200],
-        faults: [MissionNotFound, MissionQuarantined, IllegalTransition],
+        faults: [MissionNotFound, MissionQuarantined, IllegalTransition, SeqConflict, IdemReused],
+        guards: [Idem, IfSeq],
     }
     /// Ends a mission as done, by a person's word. Its agent is stopped.
     CompleteMission(MissionComplete) -> MissionSummary {
         method: "mission.complete", who: RUNNERS, over: Any, rest: [Post "/api/missions/{mission}/complete" => 200],
-        faults: [MissionNotFound, MissionQuarantined, IllegalTransition, TooLarge],
+        faults: [MissionNotFound, MissionQuarantined, IllegalTransition, TooLarge, SeqConflict, IdemReused],
+        guards: [Idem, IfSeq],
     }
     /// Calls a mission off. Its agent is stopped.
     CancelMission(MissionCancel) -> MissionSummary {
         method: "mission.cancel", who: RUNNERS, over: Any, rest: [Post "/api/missions/{mission}/cancel" => 200],
-        faults: [MissionNotFound, MissionQuarantined, IllegalTransition, TooLarge],
+        faults: [MissionNotFound, MissionQuarantined, IllegalTransition, TooLarge, SeqConflict, IdemReused],
+        guards: [Idem, IfSeq],
     }
     /// Watches a mission: its state now, or what came since a known position, and then every event as it happens.
     WatchMission(Watch) -> Watching {
@@ -157,32 +189,72 @@ operations! {
         method: "mission.unwatch", who: READERS, over: Socket, rest: [],
         faults: [SubscriptionNotFound],
     }
+    /// Tells those who watch a mission what the caller, who watches it too, looks at, has seen, writes, or points at.
+    SetPresence(PresenceSet) -> Empty {
+        method: "presence.set", who: READERS, over: Socket, rest: [],
+        faults: [SubscriptionNotFound, StepNotFound, DocumentNotFound, InvalidValue, TooLarge],
+    }
+    /// Watches the organization's missions as a list: those that fit, in order, and every change of it.
+    WatchMissions(MissionsWatch) -> MissionsWatching {
+        method: "missions.watch", who: READERS, over: Socket, rest: [],
+        faults: [SubscriptionTaken, LimitReached, InvalidValue],
+    }
+    /// Ends the watch of a list of missions. Nothing is sent for it after the answer.
+    UnwatchMissions(Unwatch) -> Empty {
+        method: "missions.unwatch", who: READERS, over: Socket, rest: [],
+        faults: [SubscriptionNotFound],
+    }
+    /// Lists what waits for the caller: questions of agents, and ends of missions, newest first, a page at a time.
+    ListInbox(InboxQuery) -> InboxPage {
+        method: "inbox.list", who: READERS, over: Any, rest: [Get "/api/inbox" => 200],
+        faults: [InvalidValue],
+    }
+    /// Watches what waits for the caller, and every change of it.
+    WatchInbox(InboxWatch) -> InboxWatching {
+        method: "inbox.watch", who: READERS, over: Socket, rest: [],
+        faults: [SubscriptionTaken, LimitReached, InvalidValue],
+    }
+    /// Ends the watch of the inbox. Nothing is sent for it after the answer.
+    UnwatchInbox(Unwatch) -> Empty {
+        method: "inbox.unwatch", who: READERS, over: Socket, rest: [],
+        faults: [SubscriptionNotFound],
+    }
+    /// Takes an item out of the caller's inbox.
+    DismissInbox(InboxDismiss) -> Empty {
+        method: "inbox.dismiss", who: READERS, over: Any, rest: [Delete "/api/inbox/{item}" => 200],
+        faults: [ItemNotFound, InvalidValue],
+    }
 
     /// Adds a step to a plan.
     AddStep(StepAdd) -> Ack {
         method: "step.add", who: RUNNERS, over: Any, rest: [Post "/api/missions/{mission}/steps" => 201],
-        faults: [MissionNotFound, MissionQuarantined, StepNotFound, InvalidValue, LimitReached, IllegalTransition],
+        faults: [MissionNotFound, MissionQuarantined, StepNotFound, InvalidValue, LimitReached, IllegalTransition, SeqConflict, IdemReused],
+        guards: [Idem, IfSeq],
     }
     /// Changes a step: the fields that are present.
     UpdateStep(StepUpdate) -> Ack {
         method: "step.update", who: RUNNERS, over: Any, rest: [Patch "/api/missions/{mission}/steps/{step}" => 200],
-        faults: [MissionNotFound, MissionQuarantined, StepNotFound, InvalidValue, IllegalTransition],
+        faults: [MissionNotFound, MissionQuarantined, StepNotFound, InvalidValue, IllegalTransition, SeqConflict, IdemReused],
+        guards: [Idem, IfSeq],
     }
     /// Moves a step, with everything under it, to another place in the plan.
     MoveStep(StepMove) -> Ack {
         method: "step.move", who: RUNNERS, over: Any, rest: [Post "/api/missions/{mission}/steps/{step}/move" => 200],
-        faults: [MissionNotFound, MissionQuarantined, StepNotFound, StepCycle, IllegalTransition, LimitReached],
+        faults: [MissionNotFound, MissionQuarantined, StepNotFound, StepCycle, IllegalTransition, LimitReached, SeqConflict, IdemReused],
+        guards: [Idem, IfSeq],
     }
     /// Removes a step with everything under it.
     RemoveStep(StepRef) -> Ack {
         method: "step.remove", who: RUNNERS, over: Any, rest: [Delete "/api/missions/{mission}/steps/{step}" => 200],
-        faults: [MissionNotFound, MissionQuarantined, StepNotFound, IllegalTransition],
+        faults: [MissionNotFound, MissionQuarantined, StepNotFound, IllegalTransition, SeqConflict, IdemReused],
+        guards: [Idem, IfSeq],
     }
 
     /// Logs an activity by hand.
     AddActivity(ActivityAdd) -> Ack {
         method: "activity.add", who: ANSWERERS, over: Any, rest: [Post "/api/missions/{mission}/activity" => 201],
-        faults: [MissionNotFound, MissionQuarantined, StepNotFound, InvalidValue, TooLarge],
+        faults: [MissionNotFound, MissionQuarantined, StepNotFound, InvalidValue, TooLarge, SeqConflict, IdemReused],
+        guards: [Idem, IfSeq],
     }
     /// Pages through a mission's activity log, newest first.
     ListActivity(ActivityQuery) -> ActivityPage {
@@ -192,7 +264,8 @@ operations! {
     /// Writes to a mission's agent, for everyone who watches to see.
     SendMessage(MessageSend) -> Ack {
         method: "message.send", who: ANSWERERS, over: Any, rest: [Post "/api/missions/{mission}/messages" => 201],
-        faults: [MissionNotFound, MissionQuarantined, InvalidValue, TooLarge, IllegalTransition],
+        faults: [MissionNotFound, MissionQuarantined, InvalidValue, TooLarge, IllegalTransition, SeqConflict, IdemReused],
+        guards: [Idem, IfSeq],
     }
     /// Pages through a mission's messages, newest first.
     ListMessages(MessageQuery) -> MessagePage {
@@ -203,7 +276,8 @@ operations! {
     AnswerApproval(ApprovalReply) -> Ack {
         method: "approval.answer", who: ANSWERERS, over: Any,
         rest: [Post "/api/missions/{mission}/approvals/{approval}/answer" => 200],
-        faults: [MissionNotFound, MissionQuarantined, ApprovalNotFound, AlreadyAnswered, InvalidValue, TooLarge],
+        faults: [MissionNotFound, MissionQuarantined, ApprovalNotFound, AlreadyAnswered, InvalidValue, TooLarge, SeqConflict, IdemReused],
+        guards: [Idem, IfSeq],
     }
 
     /// Lists a mission's documents.
@@ -222,6 +296,11 @@ operations! {
         faults: [DocumentNotFound, WrongTransport],
     }
 
+    /// Plans what goes wrong for those who watch a mission, to see clients cope. Refused unless the server was started with `faults`.
+    PlanFaults(FaultPlan) -> Empty {
+        method: "fault.plan", who: RUNNERS, over: Any, rest: [],
+        faults: [FaultsOff, MissionNotFound, MissionQuarantined, InvalidValue],
+    }
     /// Makes the actor of a mission panic, to see it come back. For drills: refused unless the server was started with `drills`.
     PanicMission(MissionRef) -> Empty {
         method: "drill.panic", who: ADMINS, over: Any, rest: [],

@@ -3,6 +3,7 @@
 use schemars::Schema;
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::guards::Guard;
 use crate::{fault::Code, model::Role};
 
 /// An operation: what it is called, what it takes and what it gives.
@@ -105,7 +106,9 @@ pub struct Descriptor {
     pub rest: &'static [Route],
     /// What it can be refused with, beyond what every operation can.
     pub faults: &'static [Code],
-    /// The JSON schema of its parameters.
+    /// What it takes beside its own parameters.
+    pub guards: &'static [Guard],
+    /// The JSON schema of its parameters, guards included.
     pub params: fn() -> Schema,
     /// The JSON schema of its answer.
     pub result: fn() -> Schema,
@@ -120,6 +123,7 @@ macro_rules! operations {
             over: $over:ident,
             rest: [$($verb:ident $path:literal => $status:literal),*],
             faults: [$($fault:ident),*],
+            $(guards: [$($guard:ident),*],)?
         }
     )+) => {
         $(
@@ -141,7 +145,7 @@ macro_rules! operations {
         }
 
         impl Call {
-            /// Reads the parameters of `descriptor`'s operation from JSON.
+            /// Reads the own parameters of `descriptor`'s operation from JSON; guards were taken out before.
             ///
             /// # Errors
             /// What serde says when a parameter is missing, unknown or of the wrong type.
@@ -162,7 +166,8 @@ macro_rules! operations {
                 over: Over::$over,
                 rest: &[$(Route { verb: Verb::$verb, path: $path, status: $status }),*],
                 faults: &[$(Code::$fault),*],
-                params: || schemars::schema_for!($params),
+                guards: &[$($(Guard::$guard),*)?],
+                params: || with_guards(schemars::schema_for!($params), &[$($(Guard::$guard),*)?]),
                 result: || schemars::schema_for!($result),
             },)+
         ];

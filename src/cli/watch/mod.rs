@@ -116,7 +116,7 @@ async fn resolve(args: &WatchArgs, sign_in: &SignIn) -> anyhow::Result<Option<Po
     }
     let token = sign_in.token(None).await?;
     let (session, _notices) = Session::connect(&args.connection.server, Some(&token)).await?;
-    let request = Watch { mission: args.mission, sub: "epoch".to_owned(), since: None };
+    let request = Watch::new(args.mission, "epoch", None);
     let epoch = session.call::<WatchMission>(request).await?.epoch;
     Ok(Some(Position { epoch, seq }))
 }

@@ -184,7 +184,14 @@ pub(super) mod tests {
 
     fn log(activity_type: ActivityType, message: &str) -> Event {
         let activity = Uuid::from_u128(70).into();
-        Event::ActivityLogged { activity, activity_type, message: message.to_owned(), details: None, step: None }
+        Event::ActivityLogged {
+            activity,
+            activity_type,
+            message: message.to_owned(),
+            details: None,
+            step: None,
+            stream: None,
+        }
     }
 
     fn moved(from: Status, to: Status) -> Event {
@@ -269,6 +276,8 @@ pub(super) mod tests {
             name: name.to_owned(),
             role,
             since: Timestamp::from_millis(START),
+            looks_at: None,
+            seen_seq: None,
         };
         view.take(Followed::Presence(vec![present("olga", Role::Officer), present("vera", Role::Viewer)]), None);
         view

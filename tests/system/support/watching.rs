@@ -229,7 +229,7 @@ async fn begin(
 ) -> (Session, Notices, Watching) {
     within("a watch", async {
         let (session, notices) = Session::connect(&server.url, Some(&who.token)).await.expect("a session");
-        let watch = Watch { mission, sub: SUB.to_owned(), since };
+        let watch = Watch::new(mission, SUB, since);
         let watching = session.call::<WatchMission>(watch).await.expect("a watch");
         (session, notices, watching)
     })

@@ -82,8 +82,11 @@ fn say(mission: &Mission, line: &AgentLine, context: &Context) -> Result<Decisio
             let step = step.as_deref().map(|key| step_by_key(mission, key)).transpose()?;
             log(mission, *activity_type, message, details.as_ref(), step, context)
         }
-        AgentLine::Text { text } => {
+        AgentLine::Text { text, stream } => {
             check_text("text", text, limits::TEXT)?;
+            if let Some(stream) = stream {
+                check_name("stream", stream)?;
+            }
             Ok(Decision::making(
                 context.id,
                 Event::ActivityLogged {
@@ -92,9 +95,12 @@ fn say(mission: &Mission, line: &AgentLine, context: &Context) -> Result<Decisio
                     message: text.clone(),
                     details: None,
                     step: None,
+                    stream: stream.clone(),
                 },
             ))
         }
+        // Never stored: it has gone to those who watch by another way.
+        AgentLine::Delta { .. } => Ok(Decision::default()),
         AgentLine::Progress { percent } => {
             if *percent > 100 {
                 return Err(Fault::invalid("percent", "percent is a whole number from 0 to 100"));

@@ -26,6 +26,7 @@ pub(super) fn log_activity(mission: &Mission, add: &ActivityAdd, context: &Conte
         message: add.message.clone(),
         details: add.details.clone(),
         step: add.step,
+        stream: None,
     };
     Ok(Decision::making(context.id, event))
 }

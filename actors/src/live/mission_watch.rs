@@ -1,0 +1,125 @@
+//! A watch of one mission: a cursor into its feed, and into the journal where the feed has forgotten.
+
+use std::{cell::RefCell, rc::Rc, sync::Arc};
+
+use bytes::Bytes;
+use flightdeck_data::journal::History;
+use flightdeck_protocol::{
+    Code, Fault,
+    operations::{WatchKind, WatchView},
+};
+
+use super::{Feed, Next, Reading, Source, Subscription, Topic, Watcher};
+
+/// How much of a watch goes into one frame, about.
+const FRAME_BYTES: usize = 64 * 1024;
+/// How much is read from the journal at once for a watch that is behind.
+const PAGE_BYTES: usize = 64 * 1024;
+
+/// One session's watch of one mission.
+pub struct MissionWatch {
+    watcher: Watcher,
+    history: History,
+    /// `{"sub":…,`: how its frames begin.
+    head: Bytes,
+    cursor: u64,
+    presence_seen: u64,
+    /// Events that were read from the journal.
+    page: Rc<RefCell<Vec<(u64, Bytes)>>>,
+}
+
+impl MissionWatch {
+    /// A watch under the name `sub`, of everything after `cursor`.
+    pub fn new(sub: &str, watcher: Watcher, history: History, cursor: u64) -> Self {
+        Self { watcher, history, head: super::frame_head(sub), cursor, presence_seen: 0, page: Rc::default() }
+    }
+
+    /// One `mission.events` frame. The events are shared with every other watcher; the few bytes before them are our own.
+    fn events_frame(&mut self, feed: &Feed, to: u64, events: impl ExactSizeIterator<Item = Bytes>) -> Next {
+        let position = format!("\"epoch\":\"{}\",\"from\":{},\"to\":{to},\"events\":[", feed.epoch, self.cursor + 1);
+        let mut parts = Vec::with_capacity(events.len() * 2 + 3);
+        parts.push(Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"method\":\"mission.events\",\"params\":"));
+        parts.push(self.head.clone());
+        parts.push(position.into());
+        for (index, event) in events.enumerate() {
+            if index > 0 {
+                parts.push(Bytes::from_static(b","));
+            }
+            parts.push(event);
+        }
+        parts.push(Bytes::from_static(b"]}}"));
+        self.cursor = to;
+        Next::Frame(parts)
+    }
+
+    fn presence_frame(&mut self, version: u64, people: Bytes) -> Next {
+        self.presence_seen = version;
+        Next::Frame(vec![
+            Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"method\":\"mission.presence\",\"params\":"),
+            self.head.clone(),
+            people,
+            Bytes::from_static(b"}}"),
+        ])
+    }
+
+    /// Reads on from the cursor, up to `head`, off the thread of the sockets.
+    fn read_journal(&self, head: u64) -> Next {
+        let (history, page) = (self.history.clone(), self.page.clone());
+        let (mission, from) = (self.watcher.feed().mission, self.cursor + 1);
+        Next::Load(Box::pin(async move {
+            let read = tokio::task::spawn_blocking(move || history.read(mission, from, head, PAGE_BYTES)).await;
+            let read = read.map_err(|error| error.to_string());
+            let events = read.and_then(|read| read.map_err(|error| error.to_string())).map(|read| read.events);
+            match events {
+                Ok(events) if events.first().is_some_and(|(seq, _)| *seq == from) => {
+                    *page.borrow_mut() = events;
+                    Ok(())
+                }
+                // There must have been some: the client is better off with a fresh start.
+                outcome => {
+                    let error = outcome.err().unwrap_or_else(|| format!("event {from} is not there"));
+                    tracing::error!(%mission, error, "a watch could not be read from the journal");
+                    let message = "the mission's history cannot be read now; watch it again later";
+                    Err(Fault::new(Code::StoreUnavailable, message).after(1_000))
+                }
+            }
+        }))
+    }
+}
+
+impl Subscription for MissionWatch {
+    fn topic(&self) -> Topic {
+        Topic::Mission(self.watcher.feed().mission)
+    }
+
+    fn source(&self) -> Arc<dyn Source> {
+        self.watcher.feed().clone()
+    }
+
+    fn next(&mut self) -> Next {
+        let feed = self.watcher.feed().clone();
+        let page = self.page.take();
+        if let Some((to, _)) = page.last() {
+            return self.events_frame(&feed, *to, page.into_iter().map(|(_, event)| event));
+        }
+        match feed.read(self.cursor, FRAME_BYTES) {
+            Reading::Events { to, events } => self.events_frame(&feed, to, events.into_iter()),
+            Reading::Behind { head } => self.read_journal(head),
+            Reading::Ended(fault) => Next::End(fault),
+            Reading::UpToDate => match feed.presence_after(self.presence_seen) {
+                Some((version, people)) => self.presence_frame(version, people),
+                None => Next::Nothing,
+            },
+        }
+    }
+
+    fn view(&self, sub: &str) -> WatchView {
+        let feed = self.watcher.feed();
+        WatchView {
+            sub: sub.to_owned(),
+            kind: WatchKind::Mission,
+            mission: Some(feed.mission),
+            behind: feed.head().saturating_sub(self.cursor),
+        }
+    }
+}
