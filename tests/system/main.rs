@@ -5,6 +5,7 @@ mod support;
 mod bad_agents;
 mod bad_input;
 mod bad_tokens;
+mod complaints;
 mod demo;
 mod kill_nine;
 mod live;
