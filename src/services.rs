@@ -15,7 +15,7 @@ use flightdeck_actors::{
     dispatch::Desk,
     registry::Registry,
     secrets::Secrets,
-    session::SessionRules,
+    session::{ResumeBounds, SessionRules},
     world::{AgentKind, Tuning, World},
 };
 use flightdeck_data::{
@@ -174,6 +174,7 @@ fn rules(settings: &Settings) -> SessionRules {
             list_items: 500,
         },
         heartbeat: Heartbeat { interval_ms: settings.heartbeat_interval_ms, timeout_ms: settings.heartbeat_timeout_ms },
+        resume: ResumeBounds { events: settings.resume_events, bytes: settings.resume_bytes },
         open_timeout: Duration::from_millis(settings.open_timeout_ms),
         version: env!("CARGO_PKG_VERSION"),
     }

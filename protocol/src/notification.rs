@@ -265,8 +265,6 @@ close_codes! {
     TokenExpired = 4001, "token expired";
     /// Nothing was heard from the client for too long.
     Silent = 4008, "silent for too long";
-    /// The server failed in this session alone.
-    Failed = 4011, "session failed";
     /// The client does not read what it asked for.
     TooSlow = 4013, "too slow";
     /// No valid `session.open` came in time.

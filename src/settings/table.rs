@@ -100,6 +100,8 @@ settings! {
     requests_in_flight: u32 = 64u32, "requests", 1..=10_000;
     /// The longest gap that a watcher who comes back is given event by event; beyond that it gets a snapshot.
     resume_events: u64 = 10_000u64, "events", 0..=1_000_000;
+    /// The largest gap, by estimate, that such a watcher is given event by event; beyond that a snapshot is cheaper.
+    resume_bytes: u64 = 16_777_216u64, "bytes", 0..=1_073_741_824;
     /// Live sessions that one person may have at once.
     sessions: u32 = 4096u32, "sessions", 1..=1_000_000;
     /// Requests that one session may make over time; one that makes more is refused the rest.

@@ -246,3 +246,23 @@ async fn a_position_that_is_not_of_this_history_is_answered_with_a_snapshot_and_
         Session::connect_with(&server.url, "/ws/", Some(&ann.token), options).await.expect("a slash at the end");
     session.close().await;
 }
+
+#[tokio::test]
+async fn a_gap_that_weighs_more_than_its_bound_is_answered_with_a_snapshot() {
+    let server = Server::with(&["--resume-bytes", "3000"]).await;
+    let ann = server.admin("ann").await;
+    let mission = server.started(&ann, None, json!({})).await;
+    let epoch = Watcher::snapshot(&server, &ann, mission).await.epoch;
+    for nth in 0..10 {
+        server.note(&ann, mission, &format!("note {nth} {}", "x".repeat(500))).await.expect("a note");
+    }
+    let here = server.look(&ann, mission).await;
+    let mut socket = RawSocket::open(&server, &ann.token).await;
+    for (seq, resumed) in [(1, false), (here.seq - 2, true), (here.seq, true)] {
+        let params = json!({"mission": mission, "sub": seq.to_string(), "since": {"epoch": epoch, "seq": seq}});
+        let watching = socket.call("mission.watch", params).await["result"].take();
+        assert_eq!(watching["resumed"], json!(resumed), "{watching}");
+        assert_eq!(watching["reason"], if resumed { json!(null) } else { json!("gap_too_large") });
+        assert_eq!(watching["snapshot"].is_object(), !resumed);
+    }
+}

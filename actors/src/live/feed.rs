@@ -15,6 +15,8 @@ use uuid::Uuid;
 
 use super::{Source, Topic, hub::HubHandle, listeners::Listeners};
 
+/// What an event takes in bytes, as long as none was seen.
+const EVENT_BYTES: u64 = 400;
 /// How many people a presence notice names; the rest are counted.
 const PRESENT_NAMED: usize = 100;
 
@@ -35,6 +37,8 @@ struct Inner {
     /// Events `head - ring.len() + 1 ..= head`, each as the JSON of one object.
     ring: VecDeque<Bytes>,
     ring_bytes: usize,
+    /// How many events were published here, and their bytes: what a typical one takes.
+    published: (u64, u64),
     head: u64,
     listeners: Listeners,
     people: Vec<Here>,
@@ -97,6 +101,7 @@ impl Feed {
             inner: Mutex::new(Inner {
                 ring: VecDeque::new(),
                 ring_bytes: 0,
+                published: (0, 0),
                 head,
                 listeners: Listeners::default(),
                 people: Vec::new(),
@@ -109,6 +114,12 @@ impl Feed {
     /// The position of the newest published event.
     pub fn head(&self) -> u64 {
         self.lock().head
+    }
+
+    /// The bytes of `events` events, by what they took so far.
+    pub fn typical_bytes(&self, events: u64) -> u64 {
+        let (published, bytes) = self.lock().published;
+        events.saturating_mul(bytes.checked_div(published).unwrap_or(EVENT_BYTES))
     }
 
     /// Ends the feed if nobody watches; says whether it did. Nobody can begin to watch it from then on.
@@ -142,6 +153,8 @@ impl Feed {
         for event in events {
             inner.head += 1;
             inner.ring_bytes += event.len();
+            inner.published.0 += 1;
+            inner.published.1 += event.len() as u64;
             inner.ring.push_back(event);
         }
         while inner.ring_bytes > self.max_bytes {

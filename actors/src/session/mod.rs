@@ -36,10 +36,21 @@ pub struct SessionRules {
     pub limits: Limits,
     /// The heartbeat, as the opening reply states it.
     pub heartbeat: Heartbeat,
+    /// How long a gap may be that is filled event by event.
+    pub resume: ResumeBounds,
     /// How long a socket may stay without an open session.
     pub open_timeout: Duration,
     /// The server's version.
     pub version: &'static str,
+}
+
+/// The longest gap that a watcher who comes back is given event by event; beyond either, a snapshot is cheaper.
+#[derive(Clone, Copy, Debug)]
+pub struct ResumeBounds {
+    /// In events.
+    pub events: u64,
+    /// In bytes, by what the mission's events take on average.
+    pub bytes: u64,
 }
 
 impl SessionRules {

@@ -11,9 +11,8 @@ use flightdeck_protocol::{
     operations::{Position, Watch, Watching},
 };
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
-use super::{Session, response};
+use super::{ResumeBounds, Session, response};
 use crate::{
     dispatch::to_json,
     live::{Feed, MissionWatch},
@@ -116,8 +115,9 @@ impl Session {
         let registry = &self.core.desk.registry;
         let mission = registry.find(watch.mission, caller.person.organization.id).await?;
         let feed = mission.feed.clone();
-        let (since, epoch, most) = (watch.since, feed.epoch, self.core.rules.limits.resume_events);
-        let entry = mission.look(move |state| enter(state, since, epoch, most)).await?;
+        let (since, bounds) = (watch.since, self.core.rules.resume);
+        let asked = feed.clone();
+        let entry = mission.look(move |state| enter(state, since, &asked, bounds)).await?;
         let entry = entry.ok_or_else(|| crate::registry::not_found(watch.mission))??;
         let resumed = since.filter(|_| entry.snapshot.is_none());
         let watching = Watching {
@@ -135,14 +135,15 @@ impl Session {
 }
 
 /// In the mission's turn: from where the watch goes on, and the snapshot if it needs one.
-fn enter(state: &State, since: Option<Position>, epoch: Uuid, most: u64) -> Option<Result<Entry, Fault>> {
+fn enter(state: &State, since: Option<Position>, feed: &Feed, bounds: ResumeBounds) -> Option<Result<Entry, Fault>> {
     let mission = state.living()?;
     let head = mission.seq;
     let reason = match since {
         None => None,
-        Some(since) if since.epoch != epoch => Some("epoch_changed"),
+        Some(since) if since.epoch != feed.epoch => Some("epoch_changed"),
         Some(since) if since.seq > head => Some("ahead_of_history"),
-        Some(since) if head - since.seq > most => Some("gap_too_long"),
+        Some(since) if head - since.seq > bounds.events => Some("gap_too_long"),
+        Some(since) if feed.typical_bytes(head - since.seq) > bounds.bytes => Some("gap_too_large"),
         Some(_) => return Some(Ok(Entry { head, snapshot: None, reason: None })),
     };
     let snapshot = serde_json::value::to_raw_value(mission).map_err(|error| {

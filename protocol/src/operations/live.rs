@@ -175,7 +175,7 @@ pub struct Watching<M = Mission> {
     pub head: u64,
     /// Whether it goes on from `since`.
     pub resumed: bool,
-    /// Why it could not go on from `since`: `epoch_changed`, `gap_too_long` or `ahead_of_history`.
+    /// Why it could not go on from `since`: `epoch_changed`, `ahead_of_history`, `gap_too_long` (in events) or `gap_too_large` (in bytes).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The mission at `seq`, unless it resumed.
