@@ -2,7 +2,7 @@
 
 use flightdeck_protocol::{
     client::Session,
-    model::MissionStatus,
+    model::{AgentState, Mission, MissionStatus},
     operations::{Position, Watch, WatchMission, Watching},
 };
 use reqwest::Method;
@@ -17,6 +17,12 @@ async fn watching(server: &Server, who: &Member, mission: flightdeck_protocol::M
         session.call::<WatchMission>(Watch::new(mission, "again", Some(since))).await.expect("a watch")
     })
     .await
+}
+
+/// Whether nothing more will happen: the mission is done and its agent gone.
+fn is_over(mission: &Mission) -> bool {
+    let gone = mission.agent.as_ref().is_some_and(|agent| agent.state == AgentState::Stopped);
+    mission.status == MissionStatus::Completed && gone
 }
 
 /// Prints 400 activities as fast as it can.
@@ -38,9 +44,9 @@ async fn events_between_the_snapshot_and_the_watch_are_not_lost() {
         watchers.push(Watcher::snapshot(&server, &ann, mission).await);
     }
     for watcher in &mut watchers {
-        watcher.until_mission("the end", |mission| mission.status == MissionStatus::Completed).await;
+        watcher.until_mission("the end", is_over).await;
     }
-    let whole = server.end_of(&ann, mission).await;
+    let whole = server.look(&ann, mission).await;
     assert!(whole.activity_count >= 400);
     for watcher in &mut watchers {
         watcher.reach(whole.seq).await;
@@ -103,9 +109,11 @@ async fn a_burst_reaches_everyone_whole() {
         watchers.push(Watcher::from_the_first(&server, &ann, mission).await);
     }
     server.rpc(Some(&ann.token), "mission.start", &json!({"mission": mission})).await;
-    let whole = server.end_of(&ann, mission).await;
     for watcher in &mut watchers {
-        watcher.reach(whole.seq).await;
+        watcher.until_mission("the end", is_over).await;
+    }
+    let whole = server.look(&ann, mission).await;
+    for watcher in &mut watchers {
         assert_eq!(watcher.raw().len() as u64, whole.seq, "each event, each once");
     }
     let (first, others) = watchers.split_first().expect("watchers");
