@@ -6,6 +6,7 @@
 mod announced;
 mod document;
 mod health;
+mod openings;
 mod reply;
 mod rest;
 mod rpc;
@@ -25,15 +26,20 @@ pub(crate) struct Edge {
     pub(crate) body_bytes: usize,
 }
 
+/// How long a connection without a request is kept.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
 /// The server on `listener`, with `workers` socket threads. It runs when it is awaited.
 ///
 /// # Errors
 /// When the listener cannot be used.
 pub(crate) fn server(edge: Edge, listener: TcpListener, workers: usize) -> std::io::Result<Server> {
     let silence = Duration::from_millis(edge.rules.heartbeat.timeout_ms);
+    let opening = edge.rules.open_timeout;
     let server = HttpServer::new(move || {
         App::new()
             .wrap(NormalizePath::trim())
+            .wrap_fn(openings::note_work)
             .app_data(web::Data::new(edge.clone()))
             .app_data(web::PayloadConfig::new(edge.body_bytes))
             .configure(health::routes)
@@ -43,7 +49,12 @@ pub(crate) fn server(edge: Edge, listener: TcpListener, workers: usize) -> std::
             .configure(rest::routes)
             .default_service(web::to(rest::no_route))
     })
-    .on_connect(move |connection, _| socket::bound_silence(connection, silence))
+    .on_connect(move |connection, data| {
+        socket::bound_silence(connection, silence);
+        openings::watch(connection, data, KEEP_ALIVE + opening);
+    })
+    .client_request_timeout(opening)
+    .keep_alive(KEEP_ALIVE)
     .workers(workers)
     .tcp_nodelay(true)
     .disable_signals()

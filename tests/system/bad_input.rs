@@ -12,16 +12,16 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::support::{Heard, Member, RawSocket, Server, Watcher, fault_of};
 
 /// A server, somebody, a mission of theirs, somebody who watches it, and a socket to be bad on.
-struct Scene {
-    server: Server,
-    ann: Member,
-    mission: MissionId,
-    watcher: Watcher,
-    socket: RawSocket,
+pub(crate) struct Scene {
+    pub(crate) server: Server,
+    pub(crate) ann: Member,
+    pub(crate) mission: MissionId,
+    pub(crate) watcher: Watcher,
+    pub(crate) socket: RawSocket,
 }
 
 impl Scene {
-    async fn set(flags: &[&str]) -> Self {
+    pub(crate) async fn set(flags: &[&str]) -> Self {
         let server = Server::with(flags).await;
         let ann = server.admin("ann").await;
         let mission = server.started(&ann, None, json!({})).await;
@@ -31,7 +31,7 @@ impl Scene {
     }
 
     /// Nothing that was sent has changed the mission, and everyone else goes on.
-    async fn ends_well(mut self) {
+    pub(crate) async fn ends_well(mut self) {
         let before = self.watcher.seq;
         let ack = self.server.note(&self.ann, self.mission, "all is well").await.expect("a note");
         assert_eq!(ack.seq, before + 1, "something was changed");

@@ -3,6 +3,7 @@
 mod support;
 
 mod bad_agents;
+mod bad_frames;
 mod bad_input;
 mod bad_tokens;
 mod complaints;
@@ -15,3 +16,4 @@ mod panic;
 mod rest;
 mod retrieve;
 mod rights;
+mod slow_clients;

@@ -1,7 +1,8 @@
 //! Parameters and answers about sessions and watching.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
@@ -113,7 +114,7 @@ pub struct Watch {
     /// The client's own name for this watch, 1 to 64 characters: notifications carry it.
     pub sub: String,
     /// Where the client is; without it the answer has a snapshot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "named", skip_serializing_if = "Option::is_none")]
     pub since: Option<Position>,
     /// Whether to send `mission.live`.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
@@ -157,6 +158,12 @@ fn yes() -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_yes(value: &bool) -> bool {
     *value
+}
+
+/// A position with its parts by name: derived code would take them in a list as well.
+fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Position>, D::Error> {
+    let parts = Option::<Map<String, Value>>::deserialize(deserializer)?;
+    parts.map(|parts| serde_json::from_value(Value::Object(parts))).transpose().map_err(D::Error::custom)
 }
 
 /// The watch stands. Every event after `seq` follows, in order, each once.

@@ -1,6 +1,7 @@
 //! What the stories are told with: servers, people, watchers, agents, and patience.
 
 mod agents;
+pub(crate) mod frames;
 mod http;
 mod people;
 mod processes;
@@ -13,7 +14,7 @@ use std::{future::Future, time::Duration};
 pub(crate) use agents::{PATIENT, Scripts};
 pub(crate) use http::{Reply, fault_of, note};
 pub(crate) use people::Member;
-pub(crate) use processes::{agents_with, is_stopped, none_left, running_with};
+pub(crate) use processes::{agents_with, is_stopped, memory_of, none_left, running_with};
 pub(crate) use raw::{Heard, RawSocket};
 pub(crate) use server::{Server, agent_program};
 pub(crate) use watching::{Watcher, stored_log};

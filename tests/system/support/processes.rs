@@ -1,4 +1,4 @@
-//! Which processes there are, by what stands in their command lines.
+//! Which processes there are, by what stands in their command lines, and what they take.
 
 use std::{fs, path::Path};
 
@@ -37,4 +37,22 @@ pub(crate) fn agents_with(mark: &Path, except: Option<i32>) -> Vec<i32> {
 pub(crate) fn is_stopped(pid: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status.lines().any(|line| line.starts_with("State:\tT"))
+}
+
+/// Memory that a process has in RAM, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    pub(crate) resident: u64,
+    /// The most that it ever was.
+    pub(crate) peak: u64,
+}
+
+/// What the process has in RAM.
+pub(crate) fn memory_of(pid: i32) -> Memory {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process");
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a field of /proc");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    };
+    Memory { resident: field("VmRSS:"), peak: field("VmHWM:") }
 }

@@ -3,13 +3,16 @@
 use flightdeck_protocol::{Fault, notification::Closing};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+};
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
+    WebSocketStream, client_async,
     tungstenite::{
         self, Message,
         client::IntoClientRequest as _,
-        http::HeaderValue,
+        http::{HeaderValue, Request, Response},
         protocol::frame::{
             Frame,
             coding::{Data, OpCode},
@@ -20,7 +23,7 @@ use tokio_tungstenite::{
 use super::{Server, fault_of, within};
 
 /// A socket.
-pub(crate) struct RawSocket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct RawSocket(WebSocketStream<TcpStream>);
 
 /// What came from the server.
 #[derive(Debug)]
@@ -34,14 +37,37 @@ pub(crate) enum Heard {
 impl RawSocket {
     /// Connects to `path`, with a token in the header if one is given.
     pub(crate) async fn connect(server: &Server, path: &str, token: Option<&str>) -> Result<Self, (u16, Value)> {
-        let url = format!("{}{path}", server.url.replacen("http", "ws", 1));
-        let mut request = url.into_client_request().expect("a request");
-        if let Some(token) = token {
-            let value = HeaderValue::from_str(&format!("Bearer {token}")).expect("a header");
-            request.headers_mut().insert("authorization", value);
+        Self::upgrade(server, request(server, path, token), None).await.map(|(socket, _)| socket)
+    }
+
+    /// The same with more headers, and with what the server answered to the upgrade.
+    pub(crate) async fn offering(server: &Server, token: &str, header: (&'static str, &str)) -> (Self, Response<()>) {
+        let mut request = request(server, "/ws", Some(token));
+        request.headers_mut().insert(header.0, HeaderValue::from_str(header.1).expect("a header"));
+        Self::upgrade(server, request, None).await.expect("a connection")
+    }
+
+    /// A connection with an open session, of which the kernel keeps little that is not read.
+    pub(crate) async fn narrow(server: &Server, token: &str) -> Self {
+        let (mut socket, _) =
+            Self::upgrade(server, request(server, "/ws", Some(token)), Some(4096)).await.expect("a connection");
+        socket.notice("session.opened").await;
+        socket
+    }
+
+    async fn upgrade(
+        server: &Server,
+        request: Request<()>,
+        receive_buffer: Option<u32>,
+    ) -> Result<(Self, Response<()>), (u16, Value)> {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        if let Some(bytes) = receive_buffer {
+            socket.set_recv_buffer_size(bytes).expect("a smaller buffer");
         }
-        match within("a connection", connect_async(request)).await {
-            Ok((socket, _)) => Ok(Self(socket)),
+        let stream = within("a connection", socket.connect(server.address())).await.expect("a connection");
+        stream.set_nodelay(true).expect("a socket that sends at once");
+        match within("an upgrade", client_async(request, stream)).await {
+            Ok((socket, response)) => Ok((Self(socket), response.map(|_| ()))),
             Err(tungstenite::Error::Http(response)) => {
                 let body = response.body().as_deref().unwrap_or_default();
                 Err((response.status().as_u16(), serde_json::from_slice(body).unwrap_or_default()))
@@ -74,6 +100,30 @@ impl RawSocket {
     pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
         // The server may have closed: what it said is heard by the caller.
         let _ = self.0.get_mut().write_all(bytes).await;
+    }
+
+    /// Sends bytes for as long as the server takes them; whether it took them all.
+    pub(crate) async fn press(&mut self, bytes: &[u8]) -> bool {
+        within("bytes to be taken or refused", self.0.get_mut().write_all(bytes)).await.is_ok()
+    }
+
+    /// The payload of the next pong.
+    pub(crate) async fn pong(&mut self) -> Vec<u8> {
+        loop {
+            match within("a pong", self.0.next()).await {
+                Some(Ok(Message::Pong(payload))) => return payload.into(),
+                Some(Ok(Message::Ping(_) | Message::Text(_))) => {}
+                other => panic!("no pong but {other:?}"),
+            }
+        }
+    }
+
+    /// Waits until the server has ended the connection, in whatever way; what it still sends is not looked at.
+    pub(crate) async fn is_cut_off(mut self) {
+        let stream = self.0.get_mut();
+        let mut bytes = vec![0; 64 * 1024];
+        // A reset is an end as well.
+        within("the end of the connection", async { while matches!(stream.read(&mut bytes).await, Ok(1..)) {} }).await;
     }
 
     /// Sends a text message in several frames.
@@ -143,4 +193,14 @@ impl RawSocket {
         }
         closing
     }
+}
+
+fn request(server: &Server, path: &str, token: Option<&str>) -> Request<()> {
+    let url = format!("{}{path}", server.url.replacen("http", "ws", 1));
+    let mut request = url.into_client_request().expect("a request");
+    if let Some(token) = token {
+        let value = HeaderValue::from_str(&format!("Bearer {token}")).expect("a header");
+        request.headers_mut().insert("authorization", value);
+    }
+    request
 }

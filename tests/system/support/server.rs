@@ -131,6 +131,11 @@ impl Server {
         .await;
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.url.trim_start_matches("http://").parse().expect("an address")
+    }
+
     /// `kill -9`.
     pub(crate) async fn kill_nine(&mut self) {
         self.signal(Signal::SIGKILL);
