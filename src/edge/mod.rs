@@ -29,6 +29,9 @@ pub(crate) struct Edge {
 /// How long a connection without a request is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
+/// What a connection gathers before it writes: its buffer stays as large as it ever was.
+const WRITE_BYTES: usize = 16 * 1024;
+
 /// The server on `listener`, with `workers` socket threads. It runs when it is awaited.
 ///
 /// # Errors
@@ -55,6 +58,7 @@ pub(crate) fn server(edge: Edge, listener: TcpListener, workers: usize) -> std::
     })
     .client_request_timeout(opening)
     .keep_alive(KEEP_ALIVE)
+    .h1_write_buffer_size(WRITE_BYTES)
     .workers(workers)
     .tcp_nodelay(true)
     .disable_signals()

@@ -31,6 +31,9 @@ use tokio::net::TcpStream;
 
 use super::{Edge, announced::Announced, reply, rest};
 
+/// How much of a frame is handed on at once: the connection's buffer grows by no more, and stays as it has grown.
+const PART_BYTES: usize = 16 * 1024;
+
 /// `GET /ws`.
 pub(super) async fn open(edge: web::Data<Edge>, request: HttpRequest, stream: web::Payload) -> HttpResponse {
     upgrade(&edge, &request, stream, None)
@@ -204,8 +207,12 @@ impl<S: Stream<Item = Result<Bytes, actix_web::Error>>> Stream for Frames<S> {
     type Item = Result<Bytes, actix_web::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(part) = self.parts.pop_front() {
-            return Poll::Ready(Some(Ok(part)));
+        if let Some(part) = self.parts.front_mut() {
+            let next = part.split_to(part.len().min(PART_BYTES));
+            if part.is_empty() {
+                self.parts.pop_front();
+            }
+            return Poll::Ready(Some(Ok(next)));
         }
         if self.control_ended {
             return Poll::Ready(None);
