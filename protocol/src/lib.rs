@@ -7,6 +7,7 @@
 
 #[cfg(feature = "client")]
 pub mod client;
+pub mod describe;
 pub mod envelope;
 pub mod event;
 pub mod fault;

@@ -7,6 +7,7 @@ mod announced;
 mod document;
 mod health;
 mod openings;
+mod openrpc;
 mod reply;
 mod rest;
 mod rpc;
@@ -49,6 +50,7 @@ pub(crate) fn server(edge: Edge, listener: TcpListener, workers: usize) -> std::
             .service(only(web::get(), "GET", "/ws", |route| route.to(socket::open)))
             .service(only(web::get(), "GET", "/ws/missions/{mission}", |route| route.to(socket::open_mission)))
             .service(only(web::post(), "POST", "/api/rpc", |route| route.to(rpc::call)))
+            .service(only(web::get(), "GET", "/api/openrpc.json", |route| route.to(openrpc::document)))
             .configure(rest::routes)
             .default_service(web::to(rest::no_route))
     })
