@@ -147,6 +147,8 @@ impl Directory {
         let hash = found.as_ref().map(|(_, person)| person.password_hash.clone());
         let right = self.passwords.verify(password.to_owned(), hash).await?;
         match found {
+            // Only who knows the password is told that the account was closed.
+            Some((_, person)) if right && !person.active => Err(PeopleError::AccountClosed),
             Some((id, person)) if right => self.view(id, person),
             _ => Err(PeopleError::BadLogin),
         }
@@ -168,7 +170,7 @@ impl Directory {
 
     /// The organization with that id.
     pub fn organization(&self, id: OrganizationId) -> Result<Option<Organization>, PeopleError> {
-        let found = stored::get::<StoredOrganization>(self.store(), "organization", &stored::organization_key(id))?;
+        let found = stored::get::<StoredOrganization>(self.store(), &stored::organization_key(id))?;
         Ok(found.map(|organization| organization.view(id)))
     }
 
@@ -261,6 +263,7 @@ impl Directory {
             role: role.into(),
             created_at: Timestamp::now().as_millis(),
             password_hash: checked.password_hash,
+            active: true,
         };
         let mut writes = vec![
             stored::put(stored::person_key(id), &person)?,
@@ -288,7 +291,7 @@ impl Directory {
         found.map(|id| stored::trailing_id(&id).map(UserId)).transpose()
     }
 
-    fn ids_under(&self, prefix: &[u8], at_most: usize) -> Result<Vec<UserId>, PeopleError> {
+    pub(super) fn ids_under(&self, prefix: &[u8], at_most: usize) -> Result<Vec<UserId>, PeopleError> {
         let mut ids = Vec::new();
         scan_prefix(self.store(), Space::People, prefix, Direction::Forward, &mut |key, _| {
             ids.push(stored::trailing_id(key).map(UserId));
@@ -297,11 +300,11 @@ impl Directory {
         ids.into_iter().collect()
     }
 
-    fn stored_person(&self, id: UserId) -> Result<Option<StoredPerson>, PeopleError> {
-        stored::get(self.store(), "person", &stored::person_key(id))
+    pub(super) fn stored_person(&self, id: UserId) -> Result<Option<StoredPerson>, PeopleError> {
+        stored::get(self.store(), &stored::person_key(id))
     }
 
-    fn view(&self, id: UserId, person: StoredPerson) -> Result<Person, PeopleError> {
+    pub(super) fn view(&self, id: UserId, person: StoredPerson) -> Result<Person, PeopleError> {
         let organization = self.organization(person.organization.into())?.ok_or_else(|| PeopleError::Damaged {
             what: "person",
             why: format!("the organization {} is missing", person.organization),

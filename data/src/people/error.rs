@@ -33,6 +33,12 @@ pub enum PeopleError {
     /// The name or the password is wrong; which of them is not said.
     #[error("the name or the password is wrong")]
     BadLogin,
+    /// The account was closed; an admin can open it again.
+    #[error("the account was closed; ask an admin to open it again")]
+    AccountClosed,
+    /// It would leave an organization without an admin whose account is active.
+    #[error("an organization needs an admin whose account is active; make another one first")]
+    LastAdmin,
     /// Too many wait already; nothing was done.
     #[error("too many sign-ins at once; nothing was done, try again in a moment")]
     Overloaded,

@@ -1,6 +1,7 @@
 //! Organizations, the people in them, their passwords, and their sign-ins.
 
 mod access;
+mod account;
 mod directory;
 mod error;
 mod password;
@@ -13,6 +14,7 @@ mod validate;
 
 pub use self::{
     access::{Access, AccessError, AccessTokens, KeyError},
+    account::{AccessChange, AccountUpdate},
     directory::{Directory, FirstPerson, NewPerson},
     error::{PeopleError, RefreshError},
     password::{hash_password, verify_password},

@@ -10,7 +10,8 @@ use std::{
 use flightdeck_protocol::{SessionId, Timestamp, UserId, model::Person};
 
 use super::{
-    Directory, PeopleError, RefreshError,
+    AccessChange, Directory, PeopleError, RefreshError,
+    account::Tell,
     stored::{self, StoredSignIn},
     token::Token,
 };
@@ -19,12 +20,20 @@ use crate::store::{Direction, Space, Write, scan_prefix};
 /// How many sign-ins are remembered; when there are more, all are looked up anew.
 const REMEMBERED: usize = 65_536;
 
-/// How many expired sign-ins are removed with one write.
-const PURGED_AT_ONCE: usize = 500;
+/// How many sign-ins are changed with one write, where many are.
+const AT_ONCE: usize = 500;
+
+/// How many sign-ins a person has at most, ended ones that are not past their time included.
+const MOST: usize = 1_000;
+
+/// What stands under a person's key of a sign-in that has ended; of a live one nothing does.
+const ENDED: [u8; 1] = [1];
 
 /// A sign-in that was just opened.
 #[derive(Clone)]
 pub struct OpenedSignIn {
+    /// Who is signed in.
+    pub person: Person,
     /// The sign-in.
     pub session: SessionId,
     /// The refresh token, to be used once.
@@ -65,6 +74,9 @@ pub struct SignIns {
     lifetime_ms: i64,
     /// Until when each sign-in that was asked for is live, in milliseconds; `None`: it is not.
     remembered: Arc<Mutex<HashMap<SessionId, Option<i64>>>>,
+    /// How many of them a person has at most.
+    pub(super) most: usize,
+    tell: Tell,
 }
 
 impl fmt::Debug for SignIns {
@@ -79,26 +91,44 @@ impl SignIns {
 
     /// The sign-ins of `directory`'s people, each lasting `lifetime_ms` milliseconds.
     pub fn new(directory: Directory, lifetime_ms: i64) -> Self {
-        Self { directory, lifetime_ms, remembered: Arc::default() }
+        Self { directory, lifetime_ms, remembered: Arc::default(), most: MOST, tell: Arc::new(|_| {}) }
     }
 
-    /// Opens a sign-in for a person whose password was checked.
+    /// Lets `tell` know of every change of what people may do, in the order in
+    /// which the changes are made. It is called in the middle of one: it must not wait.
+    pub fn telling(mut self, tell: impl Fn(AccessChange) + Send + Sync + 'static) -> Self {
+        self.tell = Arc::new(tell);
+        self
+    }
+
+    /// Opens a sign-in for a person whose password was checked. One who has as
+    /// many as one may have loses one that has ended, or else the oldest.
     pub async fn open(&self, person: UserId, now: Timestamp) -> Result<OpenedSignIn, PeopleError> {
-        if self.directory.person(person)?.is_none() {
-            return Err(PeopleError::UnknownPerson);
-        }
-        let session = SessionId::fresh();
-        let token = Token::fresh(session)?;
-        let expires_at = now.plus_millis(self.lifetime_ms);
-        let entry = StoredSignIn {
-            person: person.0,
-            token_hash: token.hash(),
-            created_at: now.as_millis(),
-            expires_at: expires_at.as_millis(),
-            revoked: false,
-        };
-        self.write(session, &entry).await?;
-        Ok(OpenedSignIn { session, token: token.text(), expires_at })
+        let sign_ins = self.clone();
+        self.directory
+            .change(move |directory| async move {
+                let person = directory.person(person)?.ok_or(PeopleError::UnknownPerson)?;
+                if !person.active {
+                    return Err(PeopleError::AccountClosed);
+                }
+                let session = SessionId::fresh();
+                let token = Token::fresh(session)?;
+                let expires_at = now.plus_millis(sign_ins.lifetime_ms);
+                let entry = StoredSignIn {
+                    person: person.id.0,
+                    token_hash: token.hash(),
+                    created_at: now.as_millis(),
+                    expires_at: expires_at.as_millis(),
+                    revoked: false,
+                };
+                let surplus = sign_ins.surplus(person.id)?;
+                let mut writes = writes(session, &entry)?.to_vec();
+                writes.extend(surplus.iter().flat_map(|session| removals(person.id, *session)));
+                directory.journal().write(writes).await?;
+                sign_ins.have_ended(surplus);
+                Ok(OpenedSignIn { person, session, token: token.text(), expires_at })
+            })
+            .await
     }
 
     /// Exchanges a refresh token for the next one.
@@ -146,10 +176,12 @@ impl SignIns {
         let mut damaged = 0;
         let store = self.directory.store();
         scan_prefix(store, Space::People, stored::SIGN_INS_PREFIX, Direction::Forward, &mut |key, value| {
-            match stored::decode::<StoredSignIn>("sign-in", value) {
-                Ok(entry) if entry.expires_at <= now.as_millis() => expired.push(Write::remove(Space::People, key)),
-                Ok(_) => {}
-                Err(_) => damaged += 1,
+            match (stored::decode::<StoredSignIn>(value), stored::trailing_id(key)) {
+                (Ok(entry), Ok(session)) if entry.expires_at <= now.as_millis() => {
+                    expired.push(removals(UserId(entry.person), SessionId(session)));
+                }
+                (Ok(_), Ok(_)) => {}
+                _ => damaged += 1,
             }
             ControlFlow::Continue(())
         })?;
@@ -157,16 +189,95 @@ impl SignIns {
             tracing::warn!(damaged, "some sign-ins cannot be read and are left alone");
         }
         let count = expired.len();
-        for some in expired.chunks(PURGED_AT_ONCE) {
-            let some = some.to_vec();
+        self.write_some(expired).await?;
+        Ok(count)
+    }
+
+    /// Lets a person's sign-ins be found, also those that a program wrote which
+    /// did not see to it. To be called before anything else, once it is a program's turn.
+    pub async fn find_all(&self) -> Result<(), PeopleError> {
+        let store = self.directory.store();
+        if store.get(Space::People, stored::SIGN_INS_BY_PERSON)?.is_some() {
+            return Ok(());
+        }
+        let mut found = Vec::new();
+        scan_prefix(store, Space::People, stored::SIGN_INS_PREFIX, Direction::Forward, &mut |key, value| {
+            if let (Ok(entry), Ok(session)) = (stored::decode::<StoredSignIn>(value), stored::trailing_id(key)) {
+                found.push([of_person(&entry, SessionId(session))]);
+            }
+            ControlFlow::Continue(())
+        })?;
+        self.write_some(found).await?;
+        self.write_some(vec![[Write::put(Space::People, stored::SIGN_INS_BY_PERSON, [1])]]).await
+    }
+
+    /// Makes changes a part at a time; what belongs to one thing goes together.
+    async fn write_some<const N: usize>(&self, changes: Vec<[Write; N]>) -> Result<(), PeopleError> {
+        for some in changes.chunks(AT_ONCE) {
+            let some = some.concat();
             self.directory.change(move |directory| async move { Ok(directory.journal().write(some).await?) }).await?;
         }
-        Ok(count)
+        Ok(())
+    }
+
+    /// The sign-ins of a person, the oldest first, and whether each has ended.
+    fn of(&self, person: UserId) -> Result<Vec<(SessionId, bool)>, PeopleError> {
+        let mut found = Vec::new();
+        let prefix = stored::sign_ins_of(person);
+        scan_prefix(self.directory.store(), Space::People, &prefix, Direction::Forward, &mut |key, value| {
+            found.push(stored::trailing_id(key).map(|session| (SessionId(session), value == ENDED)));
+            ControlFlow::Continue(())
+        })?;
+        found.into_iter().collect()
+    }
+
+    /// The sign-ins that a person has to lose for there to be room for another.
+    fn surplus(&self, person: UserId) -> Result<Vec<SessionId>, PeopleError> {
+        let (ended, live): (Vec<_>, Vec<_>) = self.of(person)?.into_iter().partition(|(_, ended)| *ended);
+        let surplus = (ended.len() + live.len() + 1).saturating_sub(self.most);
+        Ok(ended.into_iter().chain(live).take(surplus).map(|(session, _)| session).collect())
+    }
+
+    /// The live sign-ins of a person, and the writes that end them. For a change of the directory.
+    pub(super) fn ending_all(&self, person: UserId) -> Result<(Vec<SessionId>, Vec<Write>), PeopleError> {
+        let (mut sessions, mut changes) = (Vec::new(), Vec::new());
+        for (session, ended) in self.of(person)? {
+            if let Some(mut entry) = self.find(session)?.filter(|_| !ended) {
+                entry.revoked = true;
+                changes.extend(writes(session, &entry)?);
+                sessions.push(session);
+            }
+        }
+        Ok((sessions, changes))
+    }
+
+    /// Sign-ins have ended: none of them is live from now on.
+    pub(super) fn have_ended(&self, sessions: Vec<SessionId>) {
+        let mut remembered = self.remembered();
+        for session in &sessions {
+            remember(&mut remembered, *session, None);
+        }
+        drop(remembered);
+        if !sessions.is_empty() {
+            self.tell(AccessChange::Ended(sessions));
+        }
+    }
+
+    pub(super) fn tell(&self, change: AccessChange) {
+        (self.tell)(change);
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     async fn exchange(&self, token: Token, now: Timestamp) -> Result<Refreshed, RefreshError> {
         let session = token.session;
         let mut entry = self.find(session)?.ok_or(RefreshError::Invalid)?;
+        let person = self.directory.person(UserId(entry.person))?;
+        if person.as_ref().is_some_and(|person| !person.active) {
+            return Err(PeopleError::AccountClosed.into());
+        }
         if entry.revoked {
             return Err(RefreshError::Revoked);
         }
@@ -177,7 +288,7 @@ impl SignIns {
             self.end(session, entry).await?;
             return Err(RefreshError::Reused { session });
         }
-        let Some(person) = self.directory.person(UserId(entry.person))? else {
+        let Some(person) = person else {
             self.end(session, entry).await?;
             return Err(RefreshError::Revoked);
         };
@@ -192,24 +303,38 @@ impl SignIns {
     async fn end(&self, session: SessionId, mut entry: StoredSignIn) -> Result<(), PeopleError> {
         remember(&mut self.remembered(), session, None);
         entry.revoked = true;
-        self.write(session, &entry).await?;
+        let written = self.write(session, &entry).await;
         // Again, in case it was forgotten and looked up while it was being written.
-        remember(&mut self.remembered(), session, None);
-        Ok(())
+        self.have_ended(vec![session]);
+        written
     }
 
     fn find(&self, session: SessionId) -> Result<Option<StoredSignIn>, PeopleError> {
-        stored::get(self.directory.store(), "sign-in", &stored::sign_in_key(session))
+        stored::get(self.directory.store(), &stored::sign_in_key(session))
     }
 
     async fn write(&self, session: SessionId, entry: &StoredSignIn) -> Result<(), PeopleError> {
-        let write = stored::put(stored::sign_in_key(session), entry)?;
-        Ok(self.directory.journal().write(vec![write]).await?)
+        Ok(self.directory.journal().write(writes(session, entry)?.to_vec()).await?)
     }
 
     fn remembered(&self) -> MutexGuard<'_, HashMap<SessionId, Option<i64>>> {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is written of a sign-in: itself, and that it is its person's.
+fn writes(session: SessionId, entry: &StoredSignIn) -> Result<[Write; 2], PeopleError> {
+    Ok([stored::put(stored::sign_in_key(session), entry)?, of_person(entry, session)])
+}
+
+fn of_person(entry: &StoredSignIn, session: SessionId) -> Write {
+    let ended: &[u8] = if entry.revoked { &ENDED } else { &[] };
+    Write::put(Space::People, stored::sign_in_of_key(UserId(entry.person), session), ended)
+}
+
+fn removals(person: UserId, session: SessionId) -> [Write; 2] {
+    let keys = [stored::sign_in_key(session), stored::sign_in_of_key(person, session)];
+    keys.map(|key| Write::remove(Space::People, key))
 }
 
 fn remember(remembered: &mut HashMap<SessionId, Option<i64>>, session: SessionId, until: Option<i64>) {

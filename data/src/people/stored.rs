@@ -10,13 +10,28 @@ use uuid::Uuid;
 use super::PeopleError;
 use crate::store::{MAX_VALUE, Space, Store, Write};
 
-/// The version of the entries that this program writes.
-const VERSION: u8 = 1;
+/// What is stored under a key.
+pub(super) trait Entry: Serialize + DeserializeOwned {
+    /// The version that this program writes.
+    const VERSION: u8;
+    /// What it is called in messages.
+    const WHAT: &'static str;
+
+    /// Reads an entry of an earlier version; `None` for one that never was.
+    fn earlier(_version: u8, _encoded: &[u8]) -> Option<Result<Self, PeopleError>> {
+        None
+    }
+}
 
 /// An organization.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StoredOrganization {
     pub(super) name: String,
+}
+
+impl Entry for StoredOrganization {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "organization";
 }
 
 impl StoredOrganization {
@@ -37,9 +52,41 @@ pub(super) struct StoredPerson {
     pub(super) created_at: i64,
     /// A PHC string.
     pub(super) password_hash: String,
+    /// Whether the account may be used.
+    pub(super) active: bool,
+}
+
+/// A person as version 1 had it, when every account could be used.
+#[derive(Deserialize)]
+struct StoredPersonV1 {
+    organization: Uuid,
+    username: String,
+    name: String,
+    email: Option<String>,
+    role: StoredRole,
+    created_at: i64,
+    password_hash: String,
+}
+
+impl Entry for StoredPerson {
+    const VERSION: u8 = 2;
+    const WHAT: &'static str = "person";
+
+    fn earlier(version: u8, encoded: &[u8]) -> Option<Result<Self, PeopleError>> {
+        (version == 1).then(|| {
+            let StoredPersonV1 { organization, username, name, email, role, created_at, password_hash } =
+                whole(Self::WHAT, encoded)?;
+            Ok(Self { organization, username, name, email, role, created_at, password_hash, active: true })
+        })
+    }
 }
 
 impl StoredPerson {
+    /// Whether an organization that has this person is not without an admin.
+    pub(super) fn is_active_admin(&self) -> bool {
+        self.active && self.role == StoredRole::Admin
+    }
+
     pub(super) fn view(self, id: UserId, organization: Organization) -> Person {
         Person {
             id,
@@ -49,7 +96,7 @@ impl StoredPerson {
             email: self.email,
             role: self.role.into(),
             created_at: Timestamp::from_millis(self.created_at),
-            active: true,
+            active: self.active,
         }
     }
 }
@@ -99,6 +146,11 @@ pub(super) struct StoredSignIn {
     /// In milliseconds since the Unix epoch.
     pub(super) expires_at: i64,
     pub(super) revoked: bool,
+}
+
+impl Entry for StoredSignIn {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "sign-in";
 }
 
 /// An organization: `o ‖ id`.
@@ -151,6 +203,19 @@ pub(super) fn sign_in_key(id: SessionId) -> Vec<u8> {
     key(b's', id.as_bytes())
 }
 
+/// The beginning of the keys of a person's sign-ins: `i ‖ id`.
+pub(super) fn sign_ins_of(person: UserId) -> Vec<u8> {
+    key(b'i', person.as_bytes())
+}
+
+/// That a sign-in is a person's: its prefix ‖ the sign-in's id, so that the oldest comes first.
+pub(super) fn sign_in_of_key(person: UserId, id: SessionId) -> Vec<u8> {
+    [sign_ins_of(person), id.as_bytes().to_vec()].concat()
+}
+
+/// That every sign-in stands under its person's keys too.
+pub(super) const SIGN_INS_BY_PERSON: &[u8] = b"i";
+
 fn key(kind: u8, rest: &[u8]) -> Vec<u8> {
     [&[kind], rest].concat()
 }
@@ -162,8 +227,8 @@ pub(super) fn trailing_id(bytes: &[u8]) -> Result<Uuid, PeopleError> {
 }
 
 /// The write that puts `entry` under `key`.
-pub(super) fn put<T: Serialize>(key: Vec<u8>, entry: &T) -> Result<Write, PeopleError> {
-    let mut bytes = vec![VERSION];
+pub(super) fn put<T: Entry>(key: Vec<u8>, entry: &T) -> Result<Write, PeopleError> {
+    let mut bytes = vec![T::VERSION];
     let encoded = bincode::serde::encode_to_vec(entry, bincode::config::standard())
         .map_err(|error| PeopleError::Internal(format!("cannot encode an entry: {error}")))?;
     bytes.extend(encoded);
@@ -171,31 +236,34 @@ pub(super) fn put<T: Serialize>(key: Vec<u8>, entry: &T) -> Result<Write, People
 }
 
 /// The entry under `key`.
-pub(super) fn get<T: DeserializeOwned>(
-    store: &dyn Store,
-    what: &'static str,
-    key: &[u8],
-) -> Result<Option<T>, PeopleError> {
-    store.get(Space::People, key)?.map(|bytes| decode(what, &bytes)).transpose()
+pub(super) fn get<T: Entry>(store: &dyn Store, key: &[u8]) -> Result<Option<T>, PeopleError> {
+    store.get(Space::People, key)?.map(|bytes| decode(&bytes)).transpose()
 }
 
-/// Reads an entry.
-pub(super) fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, PeopleError> {
-    let damaged = |why: String| PeopleError::Damaged { what, why };
+/// Reads an entry, whichever version wrote it.
+pub(super) fn decode<T: Entry>(bytes: &[u8]) -> Result<T, PeopleError> {
+    let damaged = |why: String| PeopleError::Damaged { what: T::WHAT, why };
     match bytes.split_first() {
-        Some((&VERSION, encoded)) => {
-            let config = bincode::config::standard().with_limit::<MAX_VALUE>();
-            let (entry, read) =
-                bincode::serde::decode_from_slice(encoded, config).map_err(|error| damaged(error.to_string()))?;
-            match read == encoded.len() {
-                true => Ok(entry),
-                false => Err(damaged("it is longer than it should be".to_owned())),
-            }
-        }
-        Some((version, _)) => Err(damaged(format!(
-            "it has format {version} and this program knows {VERSION}; run the version that wrote it, or a newer one"
-        ))),
+        Some((version, encoded)) if *version == T::VERSION => whole(T::WHAT, encoded),
+        Some((version, encoded)) => T::earlier(*version, encoded).unwrap_or_else(|| {
+            Err(damaged(format!(
+                "it has format {version} and this program knows {}; run the version that wrote it, or a newer one",
+                T::VERSION
+            )))
+        }),
         None => Err(damaged("it is empty".to_owned())),
+    }
+}
+
+/// Reads what is to be neither longer nor shorter.
+fn whole<T: DeserializeOwned>(what: &'static str, encoded: &[u8]) -> Result<T, PeopleError> {
+    let damaged = |why: String| PeopleError::Damaged { what, why };
+    let config = bincode::config::standard().with_limit::<MAX_VALUE>();
+    let (entry, read) =
+        bincode::serde::decode_from_slice(encoded, config).map_err(|error| damaged(error.to_string()))?;
+    match read == encoded.len() {
+        true => Ok(entry),
+        false => Err(damaged("it is longer than it should be".to_owned())),
     }
 }
 
@@ -204,13 +272,13 @@ mod tests {
     use super::*;
     use std::fmt::Debug;
 
-    fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(entry: T, golden: &str) {
+    fn check<T: Entry + PartialEq + Debug>(entry: T, golden: &str) {
         let bytes = put(vec![], &entry).unwrap().value.unwrap();
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, golden, "{entry:?}");
-        assert_eq!(decode::<T>("entry", &bytes).unwrap(), entry);
+        assert_eq!(decode::<T>(&bytes).unwrap(), entry);
         for length in 0..bytes.len() {
-            assert!(decode::<T>("entry", &bytes[..length]).is_err(), "cut at {length}");
+            assert!(decode::<T>(&bytes[..length]).is_err(), "cut at {length}");
         }
     }
 
@@ -225,12 +293,13 @@ mod tests {
             role: StoredRole::Viewer,
             created_at: 1_770_000_000_123,
             password_hash: "$argon2id$".to_owned(),
+            active: false,
         };
         check(
             person,
             concat!(
-                "011000000000000000000000000000000001046f6c6761044f6c676101076f40652e6f726704fdf6",
-                "487138380300000a246172676f6e32696424"
+                "021000000000000000000000000000000001046f6c6761044f6c676101076f40652e6f726704fdf6",
+                "487138380300000a246172676f6e3269642400"
             ),
         );
         let sign_in = StoredSignIn {
@@ -250,6 +319,26 @@ mod tests {
     }
 
     #[test]
+    fn people_whom_the_first_version_wrote_are_read_and_may_use_their_accounts() {
+        let golden = concat!(
+            "011000000000000000000000000000000001046f6c6761044f6c676101076f40652e6f726704fdf6",
+            "487138380300000a246172676f6e32696424"
+        );
+        let bytes: Vec<u8> =
+            (0..golden.len()).step_by(2).map(|at| u8::from_str_radix(&golden[at..at + 2], 16).unwrap()).collect();
+        let person: StoredPerson = decode(&bytes).unwrap();
+        assert!(person.active);
+        assert_eq!(
+            (person.username.as_str(), person.role, person.password_hash.as_str()),
+            ("olga", StoredRole::Viewer, "$argon2id$")
+        );
+        for length in 0..bytes.len() {
+            assert!(decode::<StoredPerson>(&bytes[..length]).is_err(), "cut at {length}");
+        }
+        assert!(decode::<StoredPerson>(&[&bytes[..], &[1]].concat()).is_err(), "longer than it was");
+    }
+
+    #[test]
     fn roles_come_back_as_they_went() {
         for role in Role::ALL {
             assert_eq!(Role::from(StoredRole::from(role)), role);
@@ -258,7 +347,7 @@ mod tests {
 
     #[test]
     fn what_a_newer_version_wrote_is_named() {
-        let error = decode::<StoredOrganization>("organization", &[2, 0]).unwrap_err();
+        let error = decode::<StoredOrganization>(&[2, 0]).unwrap_err();
         assert!(error.to_string().contains("format 2"), "{error}");
     }
 }

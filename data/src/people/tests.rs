@@ -1,16 +1,18 @@
 //! People and sign-ins as they are used: who can be added, who gets in, and for how long.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use flightdeck_protocol::{
     OrganizationId, SessionId, Timestamp, UserId,
     model::{Person, Role},
 };
 
-use super::{Directory, FirstPerson, NewPerson, PeopleError, RefreshError, SignIns};
+use super::{
+    AccessChange, AccountUpdate, Directory, FirstPerson, NewPerson, PeopleError, RefreshError, SignIns, stored,
+};
 use crate::{
     journal::{Journal, JournalOptions},
-    store::{MemoryStore, SledOptions, SledStore, Store, faulty::FaultyStore},
+    store::{MemoryStore, SledOptions, SledStore, Space, Store, Write, faulty::FaultyStore},
 };
 
 const PASSWORD: &str = "a long password";
@@ -264,4 +266,168 @@ async fn a_sign_in_lives_until_it_is_revoked_or_past_its_time() {
     assert_eq!(sign_ins.purge_expired(at(1_200)).await.unwrap(), 1);
     assert!(matches!(sign_ins.refresh(&opened.token, at(1)).await, Err(RefreshError::Invalid)));
     sign_ins.refresh(&later.token, at(1_200)).await.expect("this one is not past its time");
+}
+
+fn closed() -> AccountUpdate {
+    AccountUpdate { active: Some(false), ..AccountUpdate::default() }
+}
+
+fn with_role(role: Role) -> AccountUpdate {
+    AccountUpdate { role: Some(role), ..AccountUpdate::default() }
+}
+
+#[tokio::test]
+async fn a_closed_account_loses_its_sign_ins_and_gets_none_until_it_is_open_again() {
+    let directory = in_memory();
+    let elm = directory.found_organization("Elm", first("olga")).await.unwrap().organization.id;
+    let ben = directory.create_person(new(elm, "ben")).await.unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = told.clone();
+    let sign_ins = SignIns::new(directory.clone(), 1_000).telling(move |change| tell.lock().unwrap().push(change));
+    let opened = [sign_ins.open(ben.id, at(0)).await.unwrap(), sign_ins.open(ben.id, at(0)).await.unwrap()];
+
+    let gone = sign_ins.update_account(elm, ben.id, closed()).await.unwrap();
+    assert!(!gone.active);
+    let told = std::mem::take(&mut *told.lock().unwrap());
+    let sessions: Vec<SessionId> = opened.iter().map(|opened| opened.session).collect();
+    assert!(matches!(&told[0], AccessChange::Ended(ended) if *ended == sessions), "{told:?}");
+    assert!(matches!(&told[1], AccessChange::Person(person) if **person == gone), "{told:?}");
+    for opened in &opened {
+        assert!(!sign_ins.is_live(opened.session, at(1)).unwrap());
+        let refreshed = sign_ins.refresh(&opened.token, at(1)).await;
+        assert!(matches!(refreshed, Err(RefreshError::People(PeopleError::AccountClosed))));
+    }
+    assert!(matches!(sign_ins.open(ben.id, at(1)).await, Err(PeopleError::AccountClosed)));
+    assert!(matches!(directory.sign_in("ben", PASSWORD).await, Err(PeopleError::AccountClosed)));
+    assert!(matches!(directory.sign_in("ben", "a wrong password").await, Err(PeopleError::BadLogin)));
+
+    let open = AccountUpdate { active: Some(true), ..AccountUpdate::default() };
+    sign_ins.update_account(elm, ben.id, open).await.unwrap();
+    assert!(matches!(sign_ins.refresh(&opened[0].token, at(2)).await, Err(RefreshError::Revoked)), "gone is gone");
+    let again = sign_ins.open(ben.id, at(2)).await.unwrap();
+    assert!(sign_ins.is_live(again.session, at(3)).unwrap());
+    assert_eq!(directory.sign_in("ben", PASSWORD).await.unwrap(), ben);
+}
+
+#[tokio::test]
+async fn an_organization_keeps_an_admin_whose_account_is_active() {
+    let directory = in_memory();
+    let olga = directory.found_organization("Elm", first("olga")).await.unwrap();
+    let elm = olga.organization.id;
+    let oak = directory.found_organization("Oak", first("carl")).await.unwrap();
+    let ben = directory.create_person(new(elm, "ben")).await.unwrap();
+    let sign_ins = SignIns::new(directory.clone(), 1_000);
+    for update in [closed(), with_role(Role::Manager)] {
+        let refused = sign_ins.update_account(elm, olga.id, update).await;
+        assert!(matches!(refused, Err(PeopleError::LastAdmin)), "carl is an admin elsewhere");
+    }
+    assert_eq!(directory.person(olga.id).unwrap(), Some(olga.clone()), "nothing was changed");
+
+    sign_ins.update_account(elm, ben.id, with_role(Role::Admin)).await.unwrap();
+    let viewer = sign_ins.update_account(elm, olga.id, with_role(Role::Viewer)).await.unwrap();
+    assert_eq!(viewer.role, Role::Viewer);
+    assert!(matches!(sign_ins.update_account(elm, ben.id, closed()).await, Err(PeopleError::LastAdmin)));
+    // A closed account is no admin's.
+    sign_ins
+        .update_account(elm, olga.id, AccountUpdate { active: Some(false), ..with_role(Role::Admin) })
+        .await
+        .unwrap();
+    assert!(matches!(sign_ins.update_account(elm, ben.id, closed()).await, Err(PeopleError::LastAdmin)));
+
+    let name = |name: &str| AccountUpdate { name: Some(name.to_owned()), ..AccountUpdate::default() };
+    assert_eq!(sign_ins.update_account(elm, ben.id, name(" Ben Oak ")).await.unwrap().name, "Ben Oak");
+    let bad = sign_ins.update_account(elm, ben.id, name("")).await;
+    assert!(matches!(bad, Err(PeopleError::Invalid { field: "name", .. })));
+    for (organization, id) in [(elm, oak.id), (elm, UserId::fresh())] {
+        let foreign = sign_ins.update_account(organization, id, closed()).await;
+        assert!(matches!(foreign, Err(PeopleError::UnknownPerson)));
+    }
+    assert!(directory.person(oak.id).unwrap().unwrap().active);
+}
+
+#[tokio::test]
+async fn of_two_admins_who_close_each_other_at_once_one_stays() {
+    let directory = in_memory();
+    let olga = directory.found_organization("Elm", first("olga")).await.unwrap();
+    let elm = olga.organization.id;
+    let ben = directory.create_person(NewPerson { role: Role::Admin, ..new(elm, "ben") }).await.unwrap();
+    let sign_ins = SignIns::new(directory, 1_000);
+    let close = |id| {
+        let sign_ins = sign_ins.clone();
+        tokio::spawn(async move { sign_ins.update_account(elm, id, closed()).await })
+    };
+    let (one, two) = (close(olga.id), close(ben.id));
+    let outcomes = (one.await.unwrap(), two.await.unwrap());
+    assert!(matches!(outcomes, (Ok(_), Err(PeopleError::LastAdmin)) | (Err(PeopleError::LastAdmin), Ok(_))));
+}
+
+#[tokio::test]
+async fn whoever_leaves_everywhere_is_signed_in_nowhere_and_nobody_else_notices() {
+    let directory = in_memory();
+    let olga = directory.found_organization("Elm", first("olga")).await.unwrap();
+    let ben = directory.create_person(new(olga.organization.id, "ben")).await.unwrap();
+    let sign_ins = SignIns::new(directory.clone(), 1_000);
+    let mine = [sign_ins.open(olga.id, at(0)).await.unwrap(), sign_ins.open(olga.id, at(0)).await.unwrap()];
+    let other = sign_ins.open(ben.id, at(0)).await.unwrap();
+    sign_ins.revoke(mine[0].session).await.unwrap();
+    assert_eq!(sign_ins.revoke_all(olga.id).await.unwrap(), 1, "one had ended before");
+    assert_eq!(sign_ins.revoke_all(olga.id).await.unwrap(), 0);
+    // From memory, and as it is on disk.
+    for sign_ins in [sign_ins, SignIns::new(directory, 1_000)] {
+        assert!(mine.iter().all(|opened| !sign_ins.is_live(opened.session, at(1)).unwrap()));
+        assert!(sign_ins.is_live(other.session, at(1)).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn the_sign_ins_of_a_person_are_bounded() {
+    let (mut sign_ins, person) = signed_in(1_000).await;
+    sign_ins.most = 3;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = told.clone();
+    let sign_ins = sign_ins.telling(move |change| tell.lock().unwrap().push(change));
+    let mut opened = Vec::new();
+    for _ in 0..3 {
+        opened.push(sign_ins.open(person.id, at(0)).await.unwrap());
+    }
+    sign_ins.revoke(opened[1].session).await.unwrap();
+    let live = |nth: &super::OpenedSignIn| sign_ins.is_live(nth.session, at(1)).unwrap();
+    told.lock().unwrap().clear();
+
+    let fourth = sign_ins.open(person.id, at(0)).await.unwrap();
+    assert!(live(&opened[0]) && live(&opened[2]) && live(&fourth), "the one that had ended made room");
+    let fifth = sign_ins.open(person.id, at(0)).await.unwrap();
+    assert!(!live(&opened[0]) && live(&opened[2]) && live(&fourth) && live(&fifth), "the oldest made room");
+    assert!(matches!(sign_ins.refresh(&opened[0].token, at(1)).await, Err(RefreshError::Invalid)));
+    let ended: Vec<SessionId> = told
+        .lock()
+        .unwrap()
+        .iter()
+        .flat_map(|change| match change {
+            AccessChange::Ended(sessions) => sessions.clone(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(ended, [opened[1].session, opened[0].session]);
+    // Refreshed, it is the same sign-in still.
+    sign_ins.refresh(&fifth.token, at(1)).await.unwrap();
+    assert!(live(&opened[2]));
+    assert_eq!(sign_ins.purge_expired(at(5_000)).await.unwrap(), 3);
+    sign_ins.open(person.id, at(5_000)).await.unwrap();
+    assert_eq!(sign_ins.revoke_all(person.id).await.unwrap(), 1, "nothing is left of those that were swept out");
+}
+
+#[tokio::test]
+async fn sign_ins_that_an_earlier_program_wrote_are_found_too() {
+    let (sign_ins, person) = signed_in(1_000).await;
+    let opened = sign_ins.open(person.id, at(0)).await.unwrap();
+    let unfound = Write::remove(Space::People, stored::sign_in_of_key(person.id, opened.session));
+    sign_ins.directory().journal().write(vec![unfound]).await.unwrap();
+    assert_eq!(sign_ins.revoke_all(person.id).await.unwrap(), 0);
+    sign_ins.find_all().await.unwrap();
+    assert_eq!(sign_ins.revoke_all(person.id).await.unwrap(), 1);
+    assert!(!sign_ins.is_live(opened.session, at(1)).unwrap());
+    // Done once, it is not done again.
+    sign_ins.find_all().await.unwrap();
+    assert_eq!(sign_ins.revoke_all(person.id).await.unwrap(), 0);
 }
