@@ -52,9 +52,13 @@ impl Index {
 
     /// The write that puts or renews a mission's entry.
     pub fn put(summary: &MissionSummary) -> Write {
-        let mut value = vec![VERSION];
         // A summary is plain data: it can always be written as JSON.
-        value.extend(serde_json::to_vec(summary).unwrap_or_default());
+        Self::put_json(summary, &serde_json::to_vec(summary).unwrap_or_default())
+    }
+
+    /// The same for a summary that is there as JSON already.
+    pub fn put_json(summary: &MissionSummary, json: &[u8]) -> Write {
+        let value = [&[VERSION], json].concat();
         Write::put(Space::Index, key(summary.organization, summary.id), value)
     }
 
@@ -66,6 +70,10 @@ impl Index {
     /// The write that says which mission a document belongs to.
     pub fn put_document(document: DocumentId, organization: OrganizationId, mission: MissionId) -> Write {
         Write::put(Space::Documents, document.as_bytes().as_slice(), key(organization, mission))
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        self.store.as_ref()
     }
 
     /// Whether `organization` has `mission`.
@@ -144,7 +152,7 @@ impl Index {
     }
 }
 
-fn key(organization: OrganizationId, mission: MissionId) -> Vec<u8> {
+pub(crate) fn key(organization: OrganizationId, mission: MissionId) -> Vec<u8> {
     [organization.as_bytes().as_slice(), mission.as_bytes()].concat()
 }
 
@@ -153,7 +161,7 @@ fn read_key(key: &[u8]) -> Option<(OrganizationId, MissionId)> {
     Some((Uuid::from_slice(organization).ok()?.into(), Uuid::from_slice(mission).ok()?.into()))
 }
 
-fn read_summary(key: &[u8], value: &[u8]) -> Result<MissionSummary, IndexError> {
+pub(crate) fn read_summary(key: &[u8], value: &[u8]) -> Result<MissionSummary, IndexError> {
     let mission = read_key(key).map_or(MissionId(Uuid::nil()), |(_, mission)| mission);
     let damaged = |what: String| IndexError::Damaged { mission, what };
     match value.split_first() {

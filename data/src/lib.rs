@@ -7,6 +7,7 @@
 pub mod documents;
 pub mod index;
 pub mod journal;
+pub mod listing;
 pub mod mission;
 pub mod people;
 pub mod recovery;
