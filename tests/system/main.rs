@@ -13,6 +13,7 @@ mod live;
 mod live_agents;
 mod mended;
 mod panic;
+mod randomized;
 mod rest;
 mod retrieve;
 mod rights;

@@ -169,6 +169,15 @@ impl Server {
         self.run(announces).await;
     }
 
+    /// Starts it again with another value of a flag.
+    pub(crate) async fn start_again_with(&mut self, flag: &str, value: &str) {
+        match self.flags.iter().position(|known| known == flag) {
+            Some(at) => self.flags[at + 1] = value.to_owned(),
+            None => self.flags.extend([flag.to_owned(), value.to_owned()]),
+        }
+        self.start_again().await;
+    }
+
     /// The folder that belongs to the test: the server's data, its log, and scripts.
     /// Its path is in the command line of every process of this test and of no other.
     pub(crate) fn home(&self) -> &Path {
