@@ -153,6 +153,7 @@ fn story(seed: u64, agent: bool) -> Vec<Event> {
                 message: format!("entry {number}"),
                 details: chance.maybe(json!({"count": number})),
                 step: chance.maybe(()).map(|()| chance.step(added).into()),
+                stream: chance.maybe("answer".to_owned()),
             },
             15 | 16 => Event::MessageSent {
                 message: Uuid::from_u128(30_000 + u128::from(number)).into(),
@@ -238,6 +239,7 @@ fn story(seed: u64, agent: bool) -> Vec<Event> {
             message,
             details: None,
             step: None,
+            stream: None,
         });
     }
     events.push(Event::MissionDeleted);
