@@ -5,7 +5,7 @@ use std::{io::IsTerminal as _, net::TcpListener, time::Duration};
 use anyhow::Context as _;
 use flightdeck_data::people::NewPerson;
 use flightdeck_protocol::{Timestamp, model::Person, notification::Close, operations::NewUser};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     edge::{self, Edge},
@@ -53,12 +53,16 @@ pub(crate) struct Server {
     listening: std::net::SocketAddr,
     handle: actix_web::dev::ServerHandle,
     running: actix_rt::task::JoinHandle<std::io::Result<()>>,
+    terminate: Signal,
+    interrupt: Signal,
     stop_patience: Duration,
 }
 
 impl Server {
     /// Opens everything, listens, and brings back the missions whose agents were at work.
     pub(crate) async fn start(settings: &Settings, layout: &Layout) -> anyhow::Result<Self> {
+        // Before anyone can know of the server: whoever does may tell it to stop at once.
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let listener = TcpListener::bind(settings.listen)
             .with_context(|| format!("cannot listen on {}; is another server there?", settings.listen))?;
         listener.set_nonblocking(true)?;
@@ -83,7 +87,7 @@ impl Server {
         });
         // Asked, told, killed: an agent has three stages, and a little more for the last words.
         let stop_patience = Duration::from_millis(settings.agent_stop_grace_ms) * 3 + Duration::from_secs(2);
-        Ok(Self { services, listening, handle, running, stop_patience })
+        Ok(Self { services, listening, handle, running, terminate, interrupt, stop_patience })
     }
 
     /// Where it listens.
@@ -92,12 +96,10 @@ impl Server {
     }
 
     /// Runs until SIGTERM or SIGINT, and stops in good order.
-    pub(crate) async fn until_stopped(self) -> anyhow::Result<()> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+    pub(crate) async fn until_stopped(mut self) -> anyhow::Result<()> {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
             ended = self.running => {
                 return ended.context("the server's task died")?.context("the server stopped by itself");
             }
