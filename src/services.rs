@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use flightdeck_actors::{
     agent::Keeper,
     dispatch::Desk,
+    live::FeedRules,
     registry::Registry,
     secrets::Secrets,
     session::{ResumeBounds, SessionRules},
@@ -143,7 +144,10 @@ fn tuning(settings: &Settings) -> Tuning {
     Tuning {
         snapshot_events: settings.snapshot_events,
         snapshot_bytes: usize::try_from(settings.snapshot_bytes).unwrap_or(usize::MAX),
-        feed_bytes: usize::try_from(settings.feed_bytes).unwrap_or(usize::MAX),
+        feed: FeedRules {
+            max_bytes: usize::try_from(settings.feed_bytes).unwrap_or(usize::MAX),
+            live_interval: Duration::from_millis(settings.live_interval_ms.into()),
+        },
         mission_idle: Duration::from_secs(settings.mission_idle_seconds),
         in_flight: 256,
         line_bytes: settings.agent_line_bytes as usize,

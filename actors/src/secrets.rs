@@ -97,6 +97,32 @@ impl Blotter {
             false => text,
         })
     }
+
+    /// A text that comes in parts, without the values. What may be the beginning of a value stays in
+    /// `tail` until it has turned out to be none; that is always less than the longest value.
+    pub fn blot_part(&self, tail: &mut String, part: &str) -> String {
+        let text = std::mem::take(tail) + part;
+        let mut clean = String::with_capacity(text.len());
+        let mut rest = text.as_str();
+        while let Some(first) = rest.chars().next() {
+            if self.values.iter().any(|value| value.len() > rest.len() && value.starts_with(rest)) {
+                rest.clone_into(tail);
+                break;
+            }
+            // The longest value comes first.
+            match self.values.iter().find(|value| rest.starts_with(value.as_str())) {
+                Some(value) => {
+                    clean.push_str("[secret]");
+                    rest = &rest[value.len()..];
+                }
+                None => {
+                    clean.push(first);
+                    rest = &rest[first.len_utf8()..];
+                }
+            }
+        }
+        clean
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +136,19 @@ mod tests {
         let line = serde_json::json!({"message": "I typed pa\"ss\\word as ann"}).to_string();
         assert_eq!(blotter.blot(line), r#"{"message":"I typed [secret] as ann"}"#);
         assert_eq!(blotter.blot("pa\"ss\\word".to_owned()), "[secret]");
+    }
+
+    #[test]
+    fn a_value_in_parts_is_blotted_out_wherever_it_is_split() {
+        let secret = serde_json::json!({"short": "hunter", "long": "hunter2", "accented": "geheimé"});
+        let blotter = Blotter::new(secret.as_object());
+        let text = "hunter22 hunhunter geheimé geheime hunt";
+        for split in (0..=text.len()).filter(|split| text.is_char_boundary(*split)) {
+            let mut tail = String::new();
+            let shown = blotter.blot_part(&mut tail, &text[..split]) + &blotter.blot_part(&mut tail, &text[split..]);
+            let wanted = ("[secret]2 hun[secret] [secret] geheime ", "hunt");
+            assert_eq!((shown.as_str(), tail.as_str()), wanted, "split at {split}");
+        }
     }
 
     #[test]

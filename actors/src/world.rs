@@ -10,7 +10,7 @@ use flightdeck_data::{
 };
 use tokio::sync::Semaphore;
 
-use crate::{agent::Keeper, secrets::Secrets};
+use crate::{agent::Keeper, live::FeedRules, secrets::Secrets};
 
 /// What all actors share.
 pub struct World {
@@ -56,8 +56,8 @@ pub struct Tuning {
     pub snapshot_events: u64,
     /// Bytes of events since the last snapshot that make another one worth it.
     pub snapshot_bytes: usize,
-    /// Bytes of encoded events that a mission keeps in memory.
-    pub feed_bytes: usize,
+    /// What a mission keeps in memory for its watchers.
+    pub feed: FeedRules,
     /// How long a mission may be left alone before it leaves memory.
     pub mission_idle: Duration,
     /// Commands of one mission that may wait for the journal.

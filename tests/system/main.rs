@@ -11,6 +11,7 @@ mod demo;
 mod kill_nine;
 mod live;
 mod live_agents;
+mod live_text;
 mod mended;
 mod panic;
 mod randomized;

@@ -1,6 +1,7 @@
 //! An agent's operating-system process: its keeper, its streams, its end. Linux only.
 
 mod child;
+mod deltas;
 mod exit;
 mod keeper;
 mod line_reader;

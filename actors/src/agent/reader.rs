@@ -11,14 +11,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::Addr;
+use actix::{Addr, dev::SendError};
 use flightdeck_data::{documents::DocumentError, mission::Delivered};
 use flightdeck_protocol::{lines::AgentLine, model::ActivityType};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use serde_json::Value;
 use tokio::{process::ChildStdout, sync::oneshot};
 
-use super::{Line, LineReader};
+use super::{
+    Line, LineReader,
+    deltas::{self, Deltas},
+};
 use crate::{
     mission::{FromAgent, MissionActor, Said},
     secrets::Blotter,
@@ -27,6 +30,9 @@ use crate::{
 
 /// Lines that may be on their way to disk while the next is read.
 const WINDOW: usize = 32;
+/// How many times as fast as other lines the pieces of live text may come before they, too, are
+/// held back: no agent that says something comes near, and a flood costs the server something.
+const DELTA_PACE: u32 = 100;
 /// How often an agent that is held back looks whether the journal has room again.
 const HELD_BACK: Duration = Duration::from_millis(20);
 /// Characters of a line that is no JSON which go into the log.
@@ -46,14 +52,43 @@ impl Reader {
     /// Reads until the stream ends, and until everything read is on disk.
     pub(super) async fn run(self, stdout: ChildStdout) {
         let tuning = &self.world.tuning;
-        let pace = NonZeroU32::new(tuning.lines_per_second).unwrap_or(NonZeroU32::MIN);
-        let burst = NonZeroU32::new(tuning.line_burst).unwrap_or(NonZeroU32::MIN);
-        let limiter: DefaultDirectRateLimiter = RateLimiter::direct(Quota::per_second(pace).allow_burst(burst));
+        let limiter = limiter(tuning.lines_per_second, tuning.line_burst);
+        let flood = limiter_of_deltas(tuning.lines_per_second, tuning.line_burst);
         let mut lines = LineReader::new(stdout, tuning.line_bytes);
+        let mut deltas = Deltas::new(self.blotter.clone());
         let mut on_their_way: VecDeque<oneshot::Receiver<()>> = VecDeque::new();
-        while let Some(line) = lines.next().await {
+        loop {
+            let line = tokio::select! {
+                line = lines.next() => line,
+                () = until(deltas.due(Instant::now())) => {
+                    self.offer(&mut deltas);
+                    continue;
+                }
+            };
+            let Some(line) = line else { break };
             self.last_output.set(Instant::now());
-            let Some(said) = self.understand(line).await else { continue };
+            let said = match deltas::read(&line) {
+                Some(Ok((stream, text))) => {
+                    deltas.add(&stream, &text);
+                    flood.until_ready().await;
+                    let now = Instant::now();
+                    if deltas.due(now).is_some_and(|due| due <= now) {
+                        self.offer(&mut deltas);
+                    }
+                    continue;
+                }
+                Some(Err(reason)) => Some(Said::Refused("delta".to_owned(), reason)),
+                None => self.understand(line).await,
+            };
+            let Some(said) = said else { continue };
+            // What was said before it comes before it.
+            let words = deltas.take(Instant::now());
+            if !words.is_empty() && self.mission.send(self.words(words)).await.is_err() {
+                return;
+            }
+            if let Said::Line(AgentLine::Text { stream: Some(stream), .. }) = &said {
+                deltas.end(stream);
+            }
             // A flood is slowed down at its source: the pipe fills, and the agent waits.
             limiter.until_ready().await;
             while !self.world.journal.has_room() {
@@ -75,6 +110,19 @@ impl Reader {
         }
         for waiting in on_their_way {
             let _ = waiting.await;
+        }
+    }
+
+    fn words(&self, words: Vec<(String, String)>) -> FromAgent {
+        FromAgent { incarnation: self.incarnation, said: Said::Words(words), taken: None }
+    }
+
+    /// Hands over what was gathered, without waiting: live text never holds an agent up. Where the
+    /// mission's mailbox is full, it is joined with what follows.
+    fn offer(&self, deltas: &mut Deltas) {
+        let message = self.words(deltas.take(Instant::now()));
+        if let Err(SendError::Full(FromAgent { said: Said::Words(words), .. })) = self.mission.try_send(message) {
+            deltas.put_back(words);
         }
     }
 
@@ -137,6 +185,24 @@ impl Reader {
             source,
             verified,
         })
+    }
+}
+
+/// Lets `pace` lines a second pass, and `burst` at once.
+fn limiter(pace: u32, burst: u32) -> DefaultDirectRateLimiter {
+    let whole = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+    RateLimiter::direct(Quota::per_second(whole(pace)).allow_burst(whole(burst)))
+}
+
+fn limiter_of_deltas(pace: u32, burst: u32) -> DefaultDirectRateLimiter {
+    limiter(pace.saturating_mul(DELTA_PACE), burst.saturating_mul(DELTA_PACE))
+}
+
+/// Sleeps until then; for ever where there is no such time.
+async fn until(then: Option<Instant>) {
+    match then {
+        Some(then) => tokio::time::sleep_until(then.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -3,22 +3,40 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use flightdeck_protocol::{
     Fault, MissionId, OrganizationId, Timestamp, UserId,
-    model::{Person, Role},
+    model::{Author, Person, Role},
     notification::Present,
 };
 use uuid::Uuid;
 
-use super::{Source, Topic, hub::HubHandle, listeners::Listeners};
+use super::{
+    Ends, LiveNews, News, Source, Topic,
+    hub::HubHandle,
+    lane::{Due, Lane},
+    listeners::Listeners,
+    words::Words,
+};
 
 /// What an event takes in bytes, as long as none was seen.
 const EVENT_BYTES: u64 = 400;
+/// How long changes of presence are gathered before they are announced.
+const PRESENCE_GATHER: Duration = Duration::from_millis(100);
 /// How many people a presence notice names; the rest are counted.
 const PRESENT_NAMED: usize = 100;
+
+/// The bounds of a feed.
+#[derive(Clone, Copy, Debug)]
+pub struct FeedRules {
+    /// Bytes of encoded events that are kept in memory.
+    pub max_bytes: usize,
+    /// The shortest time between two pieces of the lossy lane.
+    pub live_interval: Duration,
+}
 
 /// A mission's newest events and its watchers. Shared by the mission's actor,
 /// which publishes, and by the sessions that watch. It outlives a restart of the actor.
@@ -29,18 +47,19 @@ pub struct Feed {
     pub organization: OrganizationId,
     /// The history that positions count in.
     pub epoch: Uuid,
-    max_bytes: usize,
+    rules: FeedRules,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
-    /// Events `head - ring.len() + 1 ..= head`, each as the JSON of one object.
-    ring: VecDeque<Bytes>,
+    /// Events `head - ring.len() + 1 ..= head`.
+    ring: VecDeque<News>,
     ring_bytes: usize,
     /// How many events were published here, and their bytes: what a typical one takes.
     published: (u64, u64),
     head: u64,
     listeners: Listeners,
+    lane: Lane,
     people: Vec<Here>,
     presence: Presence,
     /// Nothing is published any more, for this reason.
@@ -90,20 +109,21 @@ pub struct Watcher {
 }
 
 impl Feed {
-    /// The feed of a mission whose newest durable event is `head`; keeps up to `max_bytes` of events.
-    pub fn new(mission: MissionId, organization: OrganizationId, epoch: Uuid, head: u64, max_bytes: usize) -> Self {
+    /// The feed of a mission whose newest durable event is `head`.
+    pub fn new(mission: MissionId, organization: OrganizationId, epoch: Uuid, head: u64, rules: FeedRules) -> Self {
         let presence = Presence { version: 0, json: Bytes::from_static(b"[]"), announcing: false };
         Self {
             mission,
             organization,
             epoch,
-            max_bytes,
+            rules,
             inner: Mutex::new(Inner {
                 ring: VecDeque::new(),
                 ring_bytes: 0,
                 published: (0, 0),
                 head,
                 listeners: Listeners::default(),
+                lane: Lane::new(rules.live_interval),
                 people: Vec::new(),
                 presence,
                 ended: None,
@@ -147,21 +167,70 @@ impl Feed {
         Topic::Mission(self.mission)
     }
 
-    /// Publishes `events`, which follow on the newest one and are on disk.
-    pub fn publish(&self, events: impl IntoIterator<Item = Bytes>) {
+    /// Publishes `events`, which follow on the newest one and are on disk. What of the live text is
+    /// over with them ends in the same moment: nobody sees it after the event.
+    pub fn publish(self: &Arc<Self>, events: impl IntoIterator<Item = News>) {
         let mut inner = self.lock();
         for event in events {
+            match &event.ends {
+                Ends::Nothing => {}
+                Ends::Stream(stream) => inner.lane.end(stream),
+                Ends::All => inner.lane.end_all(),
+            }
             inner.head += 1;
-            inner.ring_bytes += event.len();
+            inner.ring_bytes += event.json.len();
             inner.published.0 += 1;
-            inner.published.1 += event.len() as u64;
+            inner.published.1 += event.json.len() as u64;
             inner.ring.push_back(event);
         }
-        while inner.ring_bytes > self.max_bytes {
+        while inner.ring_bytes > self.rules.max_bytes {
             let Some(oldest) = inner.ring.pop_front() else { break };
-            inner.ring_bytes -= oldest.len();
+            inner.ring_bytes -= oldest.json.len();
         }
         inner.listeners.wake(self.topic());
+        self.roll(&mut inner);
+    }
+
+    /// The agent is saying something in `stream`: shown to those who watch, and never stored.
+    pub fn say(self: &Arc<Self>, by: &Author, stream: &str, text: &str) {
+        let words = Words::new(by, stream, text);
+        let mut inner = self.lock();
+        inner.lane.say(words);
+        self.roll(&mut inner);
+    }
+
+    /// The event that ends `stream` was decided on and is on its way to disk.
+    pub fn expect_end(&self, stream: &str) {
+        self.lock().lane.expect_end(stream);
+    }
+
+    /// Nobody says anything any more.
+    pub fn fall_silent(&self) {
+        let mut inner = self.lock();
+        inner.lane.end_all();
+        inner.listeners.wake(self.topic());
+    }
+
+    /// Puts out what the lossy lane has gathered, now or when its interval has passed.
+    fn roll(self: &Arc<Self>, inner: &mut Inner) {
+        let now = Instant::now();
+        match (inner.lane.due(now), inner.listeners.any()) {
+            (Due::Arranged, _) => {}
+            (Due::In(wait), Some(hub)) => {
+                let feed = self.clone();
+                hub.later(wait, move || {
+                    let mut inner = feed.lock();
+                    inner.lane.rang();
+                    feed.roll(&mut inner);
+                });
+            }
+            // Where nobody watches, nobody is to be spared.
+            (Due::Now, _) | (Due::In(_), None) => {
+                if inner.lane.put_out(now) {
+                    inner.listeners.wake(self.topic());
+                }
+            }
+        }
     }
 
     /// Events up to `head` are on disk though nobody published them: the actor
@@ -189,13 +258,20 @@ impl Feed {
         let mut bytes = 0;
         let mut events = Vec::new();
         for event in inner.ring.iter().skip((cursor + 1 - oldest) as usize) {
-            bytes += event.len();
+            bytes += event.json.len();
             if bytes > max_bytes && !events.is_empty() {
                 break;
             }
-            events.push(event.clone());
+            events.push(event.json.clone());
         }
         Reading::Events { to: cursor + events.len() as u64, events }
+    }
+
+    /// What goes on, for a watcher that has `seen` so much of it and has read every event up to
+    /// `cursor`. Nothing where there are newer events: those come first.
+    pub fn live_after(&self, cursor: u64, seen: &mut u64) -> Option<LiveNews> {
+        let mut inner = self.lock();
+        if inner.head > cursor { None } else { inner.lane.after(seen) }
     }
 
     /// The people who watch, as JSON, if that is newer than version `seen`.
@@ -223,13 +299,18 @@ impl Feed {
         }
         // A newcomer among people already known is told who is here as well.
         if changed && !std::mem::replace(&mut inner.presence.announcing, true) {
-            hub.announce(self.clone());
+            self.announce_soon(hub);
         }
         Some(Watcher { feed: self.clone(), person: person.id, hub: hub.clone() })
     }
 
+    fn announce_soon(self: &Arc<Self>, hub: &HubHandle) {
+        let feed = self.clone();
+        hub.later(PRESENCE_GATHER, move || feed.announce_presence());
+    }
+
     /// Tells all watchers who is here.
-    pub fn announce_presence(&self) {
+    fn announce_presence(&self) {
         let mut inner = self.lock();
         let named = inner.people.iter().take(PRESENT_NAMED);
         let people: Vec<Present> = named
@@ -285,7 +366,7 @@ impl Watcher {
 impl Drop for Watcher {
     fn drop(&mut self) {
         if self.leave() {
-            self.hub.announce(self.feed.clone());
+            self.feed.announce_soon(&self.hub);
         }
     }
 }
@@ -294,8 +375,13 @@ impl Drop for Watcher {
 mod tests {
     use super::*;
 
-    fn feed(max_bytes: usize) -> Feed {
-        Feed::new(MissionId::fresh(), OrganizationId::fresh(), Uuid::nil(), 10, max_bytes)
+    fn feed(max_bytes: usize) -> Arc<Feed> {
+        let rules = FeedRules { max_bytes, live_interval: Duration::from_secs(60) };
+        Arc::new(Feed::new(MissionId::fresh(), OrganizationId::fresh(), Uuid::nil(), 10, rules))
+    }
+
+    fn news(json: &'static str) -> News {
+        News { json: Bytes::from(json), is_log: false, ends: Ends::Nothing }
     }
 
     fn events(reading: Reading) -> (u64, Vec<Bytes>) {
@@ -311,7 +397,7 @@ mod tests {
     fn a_cursor_reads_on_from_where_it_is() {
         let feed = feed(1_000);
         assert!(matches!(feed.read(10, 100), Reading::UpToDate));
-        feed.publish([Bytes::from("11"), Bytes::from("12"), Bytes::from("13")]);
+        feed.publish(["11", "12", "13"].map(news));
         assert_eq!(events(feed.read(10, 100)), (13, vec!["11".into(), "12".into(), "13".into()]));
         assert_eq!(events(feed.read(11, 100)), (13, vec!["12".into(), "13".into()]));
         assert_eq!(events(feed.read(10, 4)), (12, vec!["11".into(), "12".into()]), "no more than asked for");
@@ -322,11 +408,31 @@ mod tests {
     #[test]
     fn the_ring_is_bounded_and_a_gap_is_told() {
         let feed = feed(4);
-        feed.publish([Bytes::from("11"), Bytes::from("12"), Bytes::from("13")]);
+        feed.publish(["11", "12", "13"].map(news));
         assert!(matches!(feed.read(10, 100), Reading::Behind { head: 13 }));
         assert_eq!(events(feed.read(11, 100)).0, 13);
         assert!(matches!(feed.read(3, 100), Reading::Behind { head: 13 }), "older than the feed itself");
         feed.skip_to(20);
         assert!(matches!(feed.read(13, 100), Reading::Behind { head: 20 }));
+    }
+
+    #[test]
+    fn what_goes_on_comes_after_every_event_and_ends_with_its_own() {
+        let (feed, mut seen) = (feed(1_000), 0);
+        feed.say(&Author::System, "a", "Dear");
+        assert!(feed.live_after(10, &mut seen).is_some_and(|news| news.whole));
+        feed.say(&Author::System, "a", " all");
+        feed.publish([news("11")]);
+        assert!(feed.live_after(10, &mut seen).is_none(), "event 11 comes first");
+        let piece = feed.live_after(11, &mut seen).expect("news");
+        assert!(!piece.whole && piece.items.len() == 1, "nobody watches, so it went out at once");
+        feed.expect_end("a");
+        feed.publish([News { ends: Ends::Stream("a".to_owned()), ..news("12") }]);
+        let end = feed.live_after(12, &mut seen).expect("news");
+        assert_eq!(end.items, [r#"{"type":"text_end","stream":"a"}"#]);
+        assert!(feed.live_after(12, &mut 0).is_none(), "a newcomer sees nothing of it");
+        feed.say(&Author::System, "b", "unfinished");
+        feed.fall_silent();
+        assert!(feed.live_after(12, &mut 0).is_none());
     }
 }

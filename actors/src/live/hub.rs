@@ -14,17 +14,14 @@ use std::{
 use flightdeck_protocol::{SessionId, notification::Close};
 use tokio::sync::mpsc;
 
-use super::{Feed, Outbox, Source, Topic};
-
-/// How long changes of presence are gathered before they are announced.
-const PRESENCE_GATHER: Duration = Duration::from_millis(100);
+use super::{Outbox, Source, Topic};
 
 /// What a hub is told by other threads.
 enum Wake {
     /// There is news. At most one of these waits for each topic.
     Topic(Topic),
-    /// The circle of people who watch has changed: say so in a moment.
-    Announce(Arc<Feed>),
+    /// Something is to be done in a while.
+    Later(Duration, Box<dyn FnOnce() + Send>),
     /// A sign-in has ended.
     Revoked(SessionId),
     /// All sessions are to end, for this reason.
@@ -35,7 +32,8 @@ enum Wake {
 #[derive(Clone)]
 pub struct HubHandle {
     id: u64,
-    // Not bounded by itself: one wake-up a watched topic can wait, and one a revoked sign-in.
+    // Not bounded by itself: one wake-up a watched topic can wait, one a revoked sign-in, and of what
+    // is to be done later one a feed for each thing that it gathers, and one a person who is there.
     wakes: mpsc::UnboundedSender<Wake>,
 }
 
@@ -49,9 +47,9 @@ impl HubHandle {
         let _ = self.wakes.send(Wake::Topic(topic));
     }
 
-    /// Lets the hub say in a moment who watches `feed` now.
-    pub(super) fn announce(&self, feed: Arc<Feed>) {
-        let _ = self.wakes.send(Wake::Announce(feed));
+    /// Has `then` done on the hub's thread `after` a while. From any thread, also one that winds down.
+    pub(super) fn later(&self, after: Duration, then: impl FnOnce() + Send + 'static) {
+        let _ = self.wakes.send(Wake::Later(after, Box::new(then)));
     }
 
     /// Ends the sessions of a sign-in that was revoked.
@@ -117,10 +115,10 @@ impl Hub {
                         }
                     }
                 }
-                Wake::Announce(feed) => {
+                Wake::Later(after, then) => {
                     actix_rt::spawn(async move {
-                        tokio::time::sleep(PRESENCE_GATHER).await;
-                        feed.announce_presence();
+                        tokio::time::sleep(after).await;
+                        then();
                     });
                 }
                 Wake::Revoked(session) => self.sessions().iter().for_each(|outbox| outbox.revoked(session)),

@@ -18,6 +18,11 @@ impl Listeners {
         self.0.is_empty()
     }
 
+    /// The thread of somebody who watches.
+    pub(super) fn any(&self) -> Option<&HubHandle> {
+        self.0.first().map(|listener| &listener.hub)
+    }
+
     /// One more watcher on the thread of `hub`.
     pub(super) fn add(&mut self, hub: &HubHandle) {
         match self.of(hub) {

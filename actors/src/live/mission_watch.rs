@@ -6,10 +6,10 @@ use bytes::Bytes;
 use flightdeck_data::journal::History;
 use flightdeck_protocol::{
     Code, Fault,
-    operations::{WatchKind, WatchView},
+    operations::{Watch, WatchKind, WatchView},
 };
 
-use super::{Feed, Next, Reading, Source, Subscription, Topic, Watcher};
+use super::{Feed, LiveNews, Next, Reading, Source, Subscription, Topic, Watcher};
 
 /// How much of a watch goes into one frame, about.
 const FRAME_BYTES: usize = 64 * 1024;
@@ -23,15 +23,27 @@ pub struct MissionWatch {
     /// `{"sub":…,`: how its frames begin.
     head: Bytes,
     cursor: u64,
+    /// Whether what goes on is wanted, and up to which version it was sent.
+    live: bool,
+    live_seen: u64,
     presence_seen: u64,
     /// Events that were read from the journal.
     page: Rc<RefCell<Vec<(u64, Bytes)>>>,
 }
 
 impl MissionWatch {
-    /// A watch under the name `sub`, of everything after `cursor`.
-    pub fn new(sub: &str, watcher: Watcher, history: History, cursor: u64) -> Self {
-        Self { watcher, history, head: super::frame_head(sub), cursor, presence_seen: 0, page: Rc::default() }
+    /// The watch that `wish` asks for, of everything after `cursor`.
+    pub fn new(wish: &Watch, watcher: Watcher, history: History, cursor: u64) -> Self {
+        Self {
+            watcher,
+            history,
+            head: super::frame_head(&wish.sub),
+            cursor,
+            live: wish.live,
+            live_seen: 0,
+            presence_seen: 0,
+            page: Rc::default(),
+        }
     }
 
     /// One `mission.events` frame. The events are shared with every other watcher; the few bytes before them are our own.
@@ -41,14 +53,20 @@ impl MissionWatch {
         parts.push(Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"method\":\"mission.events\",\"params\":"));
         parts.push(self.head.clone());
         parts.push(position.into());
-        for (index, event) in events.enumerate() {
-            if index > 0 {
-                parts.push(Bytes::from_static(b","));
-            }
-            parts.push(event);
-        }
-        parts.push(Bytes::from_static(b"]}}"));
+        push_joined(&mut parts, events);
         self.cursor = to;
+        Next::Frame(parts)
+    }
+
+    /// One `mission.live` frame, its items shared with every other watcher.
+    fn live_frame(&self, news: LiveNews) -> Next {
+        let start: &[u8] = if news.whole { b"\"whole\":true,\"items\":[" } else { b"\"whole\":false,\"items\":[" };
+        let mut parts = vec![
+            Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"method\":\"mission.live\",\"params\":"),
+            self.head.clone(),
+            Bytes::from_static(start),
+        ];
+        push_joined(&mut parts, news.items.into_iter());
         Next::Frame(parts)
     }
 
@@ -87,6 +105,17 @@ impl MissionWatch {
     }
 }
 
+/// The items with commas between them, and the end of the frame.
+fn push_joined(parts: &mut Vec<Bytes>, items: impl Iterator<Item = Bytes>) {
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            parts.push(Bytes::from_static(b","));
+        }
+        parts.push(item);
+    }
+    parts.push(Bytes::from_static(b"]}}"));
+}
+
 impl Subscription for MissionWatch {
     fn topic(&self) -> Topic {
         Topic::Mission(self.watcher.feed().mission)
@@ -106,10 +135,16 @@ impl Subscription for MissionWatch {
             Reading::Events { to, events } => self.events_frame(&feed, to, events.into_iter()),
             Reading::Behind { head } => self.read_journal(head),
             Reading::Ended(fault) => Next::End(fault),
-            Reading::UpToDate => match feed.presence_after(self.presence_seen) {
-                Some((version, people)) => self.presence_frame(version, people),
-                None => Next::Nothing,
-            },
+            // What may be lost goes to whoever has everything that may not.
+            Reading::UpToDate => {
+                if let Some(news) = feed.live_after(self.cursor, &mut self.live_seen).filter(|_| self.live) {
+                    return self.live_frame(news);
+                }
+                match feed.presence_after(self.presence_seen) {
+                    Some((version, people)) => self.presence_frame(version, people),
+                    None => Next::Nothing,
+                }
+            }
         }
     }
 

@@ -5,19 +5,28 @@
 //! be slow, and what has queued goes out together. Each socket thread has one
 //! [`Hub`], woken once for all its watchers. An [`Outbox`] is a session's
 //! outgoing side: answers, and [`Subscription`]s with something to read.
+//!
+//! Beside the events a feed has a lossy lane of what goes on and is never stored, and the circle of
+//! people who watch. A watcher is given these once it has every event.
 
+mod alarm;
 mod feed;
 mod hub;
+mod lane;
 mod listeners;
 mod mission_watch;
+mod news;
 mod outbox;
 mod subscription;
+mod words;
 
 use bytes::Bytes;
 
-pub use feed::{Feed, Reading, Watcher};
+pub use feed::{Feed, FeedRules, Reading, Watcher};
 pub use hub::{Hub, HubHandle};
+pub use lane::LiveNews;
 pub use mission_watch::MissionWatch;
+pub use news::{Ends, News};
 pub use outbox::{Outbox, OutboxView, Outgoing, Sent};
 pub use subscription::{Next, Source, Subscription, Topic};
 

@@ -24,7 +24,10 @@ use super::{
     commit::{Answer, Confirmations},
     messages::{Committed, Why},
 };
-use crate::{live::Feed, world::World};
+use crate::{
+    live::{Ends, Feed, News},
+    world::World,
+};
 
 /// How many messages may wait for the actor.
 const MAILBOX: usize = 512;
@@ -38,7 +41,7 @@ pub struct MissionActor {
     pub(super) state: State,
     pub(super) world: Arc<World>,
     pub(super) agent: AgentSide,
-    feed: Arc<Feed>,
+    pub(super) feed: Arc<Feed>,
     epoch: Uuid,
     last_hash: [u8; 32],
     generation: u64,
@@ -171,12 +174,18 @@ impl MissionActor {
             extra,
             sink: self.confirmations(ctx),
         };
+        let events: Vec<News> = frames.iter().zip(events).map(|(frame, json)| News::of(frame, json)).collect();
         let answer = answer(&self.state, &decision);
         if let Err(error) = self.world.journal.submit(submission) {
             tracing::error!(mission = %self.state.id, %error, "the journal does not take what was decided");
             answer.fail(&unwritten());
             self.end(Why::CommitFailed, ctx);
             return Ok(());
+        }
+        for event in &events {
+            if let Ends::Stream(stream) = &event.ends {
+                self.feed.expect_end(stream);
+            }
         }
         self.queue(InFlight::Decided { ticket: self.last_ticket, events, effects, answer }, ctx);
         Ok(())
@@ -304,6 +313,8 @@ impl Actor for MissionActor {
             let _ = ready.send(());
         }
         self.feed.skip_to(self.state.seq());
+        // Whoever was speaking did so in an earlier life of this actor.
+        self.feed.fall_silent();
         let Some(agent) = self.state.living().and_then(|mission| mission.agent.as_ref()) else { return };
         if agent.state == AgentState::Running {
             // The process ended with the server, or with an earlier life of this actor.

@@ -230,6 +230,14 @@ impl Handler<FromAgent> for MissionActor {
                 let command = AgentCommand::Say { incarnation, line };
                 self.take(command, author, incarnation, name, taken, ctx);
             }
+            Said::Words(words) => {
+                // Past the end of the mission, which may not be on disk yet, nobody speaks.
+                if self.state.living().is_some_and(|mission| !mission.status.is_ended()) {
+                    for (stream, text) in words {
+                        self.feed.say(&author, &stream, &text);
+                    }
+                }
+            }
             Said::Delivered(delivered) => {
                 let command = AgentCommand::Deliver { incarnation, delivered };
                 self.take(command, author, incarnation, "document".to_owned(), taken, ctx);

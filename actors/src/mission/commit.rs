@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use actix::Addr;
-use bytes::Bytes;
 use flightdeck_data::{journal::CommitSink, mission::Effect, store::StoreError};
 use flightdeck_protocol::Fault;
 use tokio::sync::oneshot;
@@ -12,6 +11,7 @@ use super::{
     Done, MissionActor,
     messages::{Committed, Release},
 };
+use crate::live::News;
 
 /// One thing that waits for the journal, or behind something that does.
 pub(crate) enum InFlight {
@@ -20,7 +20,7 @@ pub(crate) enum InFlight {
         /// The journal's confirmation of this ticket is the sign to go on.
         ticket: u64,
         /// The events as watchers get them.
-        events: Vec<Bytes>,
+        events: Vec<News>,
         /// What is to be done in the world.
         effects: Vec<Effect>,
         /// The answer.

@@ -60,6 +60,8 @@ pub enum Said {
     Line(AgentLine),
     /// It delivered a file, which is kept.
     Delivered(Delivered),
+    /// It is saying something: pieces of streams, each with the stream's name. Never stored.
+    Words(Vec<(String, String)>),
     /// It printed a line that cannot be taken: its type, and why.
     Refused(String, String),
     /// It has run for as long as a run may.

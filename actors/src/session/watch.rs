@@ -81,7 +81,7 @@ impl Session {
             let told = tell(&watching)?;
             if let Some(watcher) = feed.attach(&caller.person, self.core.hub.handle(), Timestamp::now()) {
                 let history = self.core.desk.registry.world().history.clone();
-                let cursor = MissionWatch::new(&watch.sub, watcher, history, watching.seq);
+                let cursor = MissionWatch::new(watch, watcher, history, watching.seq);
                 self.core.outbox.watch(&watch.sub, told, Box::new(cursor));
                 return Ok(());
             }
