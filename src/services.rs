@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use flightdeck_actors::{
     agent::Keeper,
     dispatch::Desk,
-    live::FeedRules,
+    live::{Boards, FeedRules},
     registry::Registry,
     secrets::Secrets,
     session::{ResumeBounds, SessionRules},
@@ -21,6 +21,7 @@ use flightdeck_actors::{
 };
 use flightdeck_data::{
     documents::Documents,
+    inbox::Inbox,
     index::Index,
     journal::{History, Journal, JournalOptions},
     mission::RestartPolicy,
@@ -105,7 +106,9 @@ pub(crate) fn start(settings: &Settings, layout: &Layout) -> anyhow::Result<Serv
     let world = Arc::new(World {
         journal: journal.clone(),
         history: History::new(store.clone()),
-        index: Index::new(store),
+        index: Index::new(store.clone()),
+        inbox: Inbox::new(store),
+        boards: Boards::default(),
         documents: Documents::open(&layout.file("documents"), settings.document_bytes)?,
         secrets: layout.secrets(),
         kinds: kinds(settings),

@@ -105,6 +105,14 @@ impl Registry {
         found.filter(|handle| handle.organization() == organization).ok_or_else(|| not_found(mission))
     }
 
+    /// Returns when everything that `mission` had decided by now is on disk and told, or the mission is gone.
+    pub(crate) async fn settled(&self, mission: MissionId) {
+        if let Some(handle) = self.shared.get(mission) {
+            // One that is not there has nothing under way.
+            let _ = handle.look(|_| ()).await;
+        }
+    }
+
     /// A new mission's actor. It is not made before its first command is `Create`.
     ///
     /// # Errors
@@ -307,6 +315,13 @@ impl Supervisor {
         let fault = quarantined(reason);
         if let Some(feed) = feed {
             feed.end(fault.clone());
+            // Its last changes may be on disk without anyone having been told.
+            let (world, organization) = (self.shared.world.clone(), feed.organization);
+            actix_rt::spawn(async move {
+                // Should the journal not confirm, lists are read anew all the same.
+                let _ = world.journal.write(Vec::new()).await;
+                world.boards.refresh(organization);
+            });
         }
         self.quarantined.insert(mission, reason.to_owned());
         fault

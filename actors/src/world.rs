@@ -4,13 +4,19 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use flightdeck_data::{
     documents::Documents,
+    inbox::Inbox,
     index::Index,
     journal::{History, Journal},
     mission::RestartPolicy,
 };
+use flightdeck_protocol::{Code, Fault};
 use tokio::sync::Semaphore;
 
-use crate::{agent::Keeper, live::FeedRules, secrets::Secrets};
+use crate::{
+    agent::Keeper,
+    live::{Boards, FeedRules},
+    secrets::Secrets,
+};
 
 /// What all actors share.
 pub struct World {
@@ -20,6 +26,10 @@ pub struct World {
     pub history: History,
     /// The index over missions.
     pub index: Index,
+    /// What waits for people.
+    pub inbox: Inbox,
+    /// Where changes of lists are put up.
+    pub boards: Boards,
     /// The bytes of documents.
     pub documents: Documents,
     /// What agents are told in confidence.
@@ -34,6 +44,32 @@ pub struct World {
     pub workspaces: PathBuf,
     /// The bounds.
     pub tuning: Tuning,
+}
+
+impl World {
+    /// Reads the store by `read`, which may take long and so leaves this thread.
+    /// What was read is told once it is on disk: the store may show a batch that is not there yet.
+    ///
+    /// # Errors
+    /// When it fails, or the journal does not confirm.
+    pub async fn read<T, E>(&self, read: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        E: std::fmt::Display + Send + 'static,
+    {
+        let seen = tokio::task::spawn_blocking(read).await.map_err(|error| {
+            tracing::error!(%error, "reading the store failed");
+            Fault::new(Code::Internal, "the server failed to read what was asked for")
+        })?;
+        let seen = seen.map_err(|error| unreadable(&error))?;
+        self.journal.write(Vec::new()).await.map_err(|error| unreadable(&error))?;
+        Ok(seen)
+    }
+}
+
+pub(crate) fn unreadable(error: &dyn std::fmt::Display) -> Fault {
+    tracing::error!(%error, "the store cannot be read");
+    Fault::new(Code::StoreUnavailable, "the store cannot be read now; ask again later").after(1_000)
 }
 
 /// An agent that can be run.

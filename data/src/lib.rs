@@ -5,6 +5,7 @@
 //! [`store::Store`] trait.
 
 pub mod documents;
+pub mod inbox;
 pub mod index;
 pub mod journal;
 pub mod listing;

@@ -192,19 +192,8 @@ impl Desk {
         let limit = page_size(query.limit)?;
         let organization = caller.person.organization.id;
         let index = self.registry.world().index.clone();
-        // A rare status may take a long look: not on the thread of the sockets.
-        let listed = tokio::task::spawn_blocking(move || index.list(organization, &query, limit)).await;
-        let listed = listed.map_err(|error| {
-            tracing::error!(%error, "listing missions failed");
-            Fault::new(Code::Internal, "the server failed to list the missions")
-        })?;
-        let page = listed.map_err(|error| index_fault(&error))?;
-        // The store may show a batch that is not on disk yet: what was read is told once it is.
-        self.registry.world().journal.write(Vec::new()).await.map_err(|error| {
-            tracing::error!(%error, "the journal does not confirm");
-            Fault::new(Code::StoreUnavailable, "the store cannot be read now; ask again later").after(1_000)
-        })?;
-        Ok(page)
+        // A rare status may take a long look.
+        self.registry.world().read(move || index.list(organization, &query, limit)).await
     }
 
     pub(super) async fn document(&self, document: DocumentId, caller: &Caller) -> Result<Document, Fault> {
@@ -302,7 +291,7 @@ impl Desk {
     }
 }
 
-fn page_size(limit: Option<u32>) -> Result<usize, Fault> {
+pub(super) fn page_size(limit: Option<u32>) -> Result<usize, Fault> {
     match limit.unwrap_or(PAGE) {
         limit @ 1..=PAGE_MAX => Ok(limit as usize),
         _ => Err(Fault::invalid("limit", format!("limit is a whole number from 1 to {PAGE_MAX}"))),

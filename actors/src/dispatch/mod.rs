@@ -4,6 +4,7 @@
 //! operation does is one arm of [`Desk::call`].
 
 mod accounts;
+mod inbox;
 mod missions;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -153,7 +154,11 @@ impl Desk {
             | Call::RenewSession(_)
             | Call::Ping(_)
             | Call::WatchMission(_)
-            | Call::UnwatchMission(_) => Err(Fault::new(Code::WrongTransport, "this needs a socket: connect to /ws")),
+            | Call::UnwatchMission(_)
+            | Call::WatchMissions(_)
+            | Call::UnwatchMissions(_)
+            | Call::WatchInbox(_)
+            | Call::UnwatchInbox(_) => Err(Fault::new(Code::WrongTransport, "this needs a socket: connect to /ws")),
             Call::Signup(new) => answer::<ops::Signup>(&self.sign_up(new).await?),
             Call::SignIn(login) => answer::<ops::SignIn>(&self.sign_in(login).await?),
             Call::RefreshTokens(refresh) => answer::<ops::RefreshTokens>(&self.refresh(refresh).await?),
@@ -161,6 +166,8 @@ impl Desk {
             Call::WhoAmI(_) => answer::<ops::WhoAmI>(&who()?.person),
             Call::CreateUser(new) => answer::<ops::CreateUser>(&self.create_user(new, who()?).await?),
             Call::ListUsers(_) => answer::<ops::ListUsers>(&self.list_users(who()?)?),
+            Call::ListInbox(query) => answer::<ops::ListInbox>(&self.list_inbox(query, who()?).await?),
+            Call::DismissInbox(dismiss) => answer::<ops::DismissInbox>(&self.dismiss_inbox(dismiss, who()?).await?),
             Call::DownloadDocument(download) => Ok(Answer::File(self.document(download.document, who()?).await?)),
             call => self.mission_call(call, who()?).await,
         }

@@ -234,15 +234,17 @@ impl Feed {
     }
 
     /// Events up to `head` are on disk though nobody published them: the actor
-    /// died in between. Watchers read them from the journal.
-    pub fn skip_to(&self, head: u64) {
+    /// died in between. Watchers read them from the journal. Says whether there are any.
+    pub fn skip_to(&self, head: u64) -> bool {
         let mut inner = self.lock();
-        if head > inner.head {
+        let skips = head > inner.head;
+        if skips {
             inner.head = head;
             inner.ring.clear();
             inner.ring_bytes = 0;
             inner.listeners.wake(self.topic());
         }
+        skips
     }
 
     /// Reads what comes after `cursor`: about `max_bytes` of it, and one event at least.

@@ -8,23 +8,38 @@
 //!
 //! Beside the events a feed has a lossy lane of what goes on and is never stored, and the circle of
 //! people who watch. A watcher is given these once it has every event.
+//!
+//! Lists go the same way: a mission puts up what changed on its organization's
+//! board, and a [`ListWatch`] is a cursor into that, with the few places that it shows.
 
 mod alarm;
+mod board;
+mod boards;
 mod feed;
 mod hub;
 mod lane;
+#[cfg(test)]
+mod list_proptests;
+mod list_watch;
 mod listeners;
+mod lists;
 mod mission_watch;
 mod news;
 mod outbox;
 mod subscription;
+mod window;
 mod words;
 
 use bytes::Bytes;
 
+pub use board::{Change, Shown};
+pub use boards::{Boards, Shelf, ShownMission};
 pub use feed::{Feed, FeedRules, Reading, Watcher};
 pub use hub::{Hub, HubHandle};
 pub use lane::LiveNews;
+pub use list_watch::{List, ListWatch};
+pub(crate) use lists::inboxes;
+pub use lists::{InboxList, MissionList};
 pub use mission_watch::MissionWatch;
 pub use news::{Ends, News};
 pub use outbox::{Outbox, OutboxView, Outgoing, Sent};

@@ -16,7 +16,7 @@ use flightdeck_protocol::{
 };
 use futures_util::future::LocalBoxFuture;
 
-use super::{Hub, Next, Subscription};
+use super::{Hub, Next, Subscription, Topic};
 
 /// How many bytes of answers may wait for a client that does not read.
 const ANSWER_BYTES: usize = 8 * 1024 * 1024;
@@ -167,6 +167,11 @@ impl Outbox {
     /// Whether there is a watch of this name.
     pub fn is_watching(&self, sub: &str) -> bool {
         self.inner.borrow().subs.contains_key(sub)
+    }
+
+    /// What the watch `sub` is of.
+    pub fn topic_of(&self, sub: &str) -> Option<Topic> {
+        self.inner.borrow().subs.get(sub).map(|sub| sub.watch.topic())
     }
 
     /// Whether the goodbye is on its way: nothing that comes in counts any more.

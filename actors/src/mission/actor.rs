@@ -22,6 +22,7 @@ use super::{
     Done, Ended, Execute, InFlight, Look, Panic, Passivate, Stop,
     agent_side::AgentSide,
     commit::{Answer, Confirmations},
+    lists::ListNews,
     messages::{Committed, Why},
 };
 use crate::{
@@ -49,7 +50,7 @@ pub struct MissionActor {
     confirmations: Option<Arc<Confirmations>>,
     in_flight: VecDeque<InFlight>,
     /// The entry in the index as it was last written.
-    indexed: Option<MissionSummary>,
+    pub(super) indexed: Option<Arc<MissionSummary>>,
     events_since_snapshot: u64,
     bytes_since_snapshot: usize,
     stopping: Option<oneshot::Sender<()>>,
@@ -90,7 +91,7 @@ impl MissionActor {
         // Until it ends in another way, it panicked.
         let ended = Ended { mission: recovered.state.id, life, why: Why::Panicked };
         Self {
-            indexed: recovered.state.living().map(|mission| mission.summary()),
+            indexed: recovered.state.living().map(|mission| Arc::new(mission.summary())),
             state: recovered.state,
             world,
             agent: AgentSide::default(),
@@ -148,7 +149,10 @@ impl MissionActor {
         let mut effects = std::mem::take(&mut decision.effects);
         if decision.events.is_empty() {
             let answer = answer(&self.state, &decision);
-            self.queue(InFlight::Decided { ticket: self.last_ticket, events: Vec::new(), effects, answer }, ctx);
+            self.queue(
+                InFlight::Decided { ticket: self.last_ticket, events: Vec::new(), news: None, effects, answer },
+                ctx,
+            );
             return Ok(());
         }
         let cause = cause.map(|(command, operation)| Cause { command, operation: operation.to_owned() });
@@ -165,7 +169,7 @@ impl MissionActor {
         }
         self.last_hash = records.last().map_or(self.last_hash, SealedRecord::hash);
         self.last_ticket += 1;
-        let extra = self.extra_writes(&frames, bytes);
+        let (extra, news) = self.extra_writes(&frames, bytes);
         let submission = Submission {
             mission: self.state.id,
             generation: self.generation,
@@ -187,7 +191,7 @@ impl MissionActor {
                 self.feed.expect_end(stream);
             }
         }
-        self.queue(InFlight::Decided { ticket: self.last_ticket, events, effects, answer }, ctx);
+        self.queue(InFlight::Decided { ticket: self.last_ticket, events, news, effects, answer }, ctx);
         Ok(())
     }
 
@@ -232,23 +236,15 @@ impl MissionActor {
     }
 
     /// What goes down together with the events: the index, and now and then a snapshot.
-    fn extra_writes(&mut self, frames: &[EventFrame], bytes: usize) -> Vec<Write> {
+    fn extra_writes(&mut self, frames: &[EventFrame], bytes: usize) -> (Vec<Write>, Option<Box<ListNews>>) {
         let mut extra = Vec::new();
-        let Some(mission) = &self.state.mission else { return extra };
+        let Some(mission) = &self.state.mission else { return (extra, None) };
         for frame in frames {
             if let Event::DocumentDelivered { document, version: 1, .. } = frame.event {
                 extra.push(Index::put_document(document, mission.organization, mission.id));
             }
         }
-        if self.state.deleted {
-            extra.push(Index::remove(mission.organization, mission.id));
-        } else if frames.iter().any(|frame| shows_in_list(&frame.event)) {
-            let summary = mission.summary();
-            if !self.indexed.as_ref().is_some_and(|indexed| same_but_seq(indexed, &summary)) {
-                extra.push(Index::put(&summary));
-                self.indexed = Some(summary);
-            }
-        }
+        let news = self.list_news(frames, &mut extra);
         self.events_since_snapshot += frames.len() as u64;
         self.bytes_since_snapshot += bytes;
         let tuning = &self.world.tuning;
@@ -266,7 +262,7 @@ impl MissionActor {
             self.events_since_snapshot = 0;
             self.bytes_since_snapshot = 0;
         }
-        extra
+        (extra, news)
     }
 
     /// Puts `entry` behind all that the journal has yet to confirm; at once if there is nothing.
@@ -284,7 +280,7 @@ impl MissionActor {
 
     fn release(&mut self, entry: InFlight, ctx: &mut Context<Self>) {
         match entry {
-            InFlight::Decided { ticket, events, effects, answer } => {
+            InFlight::Decided { ticket, events, news, effects, answer } => {
                 // The caller first: its answer need not queue behind the whole fan-out.
                 answer.give();
                 if !events.is_empty() {
@@ -292,6 +288,9 @@ impl MissionActor {
                     if self.state.deleted && ticket == self.last_ticket {
                         self.feed.end(Fault::new(Code::MissionNotFound, "the mission was deleted"));
                     }
+                }
+                if let Some(news) = news {
+                    news.publish(&self.world, self.feed.organization);
                 }
                 for effect in effects {
                     self.run(effect, ctx);
@@ -312,9 +311,12 @@ impl Actor for MissionActor {
             // Who waited for the mission may have gone.
             let _ = ready.send(());
         }
-        self.feed.skip_to(self.state.seq());
         // Whoever was speaking did so in an earlier life of this actor.
         self.feed.fall_silent();
+        if self.feed.skip_to(self.state.seq()) {
+            // An earlier life died before it told of these; what lists show may have changed as well.
+            self.world.boards.refresh(self.feed.organization);
+        }
         let Some(agent) = self.state.living().and_then(|mission| mission.agent.as_ref()) else { return };
         if agent.state == AgentState::Running {
             // The process ended with the server, or with an earlier life of this actor.
@@ -484,23 +486,4 @@ fn done(state: &State, decision: &Decision) -> Result<Done, Fault> {
     let summary = mission.map(|mission| Box::new(mission.summary()));
     let summary = summary.ok_or_else(|| Fault::new(Code::MissionNotFound, "there is no such mission"))?;
     Ok(Done { seq: state.seq(), made: decision.made, summary })
-}
-
-/// Whether an event can change what a list shows of the mission.
-fn shows_in_list(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::MissionCreated { .. }
-            | Event::MissionUpdated { .. }
-            | Event::StatusChanged { .. }
-            | Event::ProgressReported { .. }
-            | Event::StepAdded { .. }
-            | Event::StepUpdated { .. }
-            | Event::StepMoved { .. }
-            | Event::StepRemoved { .. }
-    )
-}
-
-fn same_but_seq(a: &MissionSummary, b: &MissionSummary) -> bool {
-    *a == MissionSummary { seq: a.seq, ..b.clone() }
 }

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Done, MissionActor,
+    lists::ListNews,
     messages::{Committed, Release},
 };
 use crate::live::News;
@@ -21,6 +22,8 @@ pub(crate) enum InFlight {
         ticket: u64,
         /// The events as watchers get them.
         events: Vec<News>,
+        /// What lists are told.
+        news: Option<Box<ListNews>>,
         /// What is to be done in the world.
         effects: Vec<Effect>,
         /// The answer.

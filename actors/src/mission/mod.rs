@@ -7,6 +7,7 @@ mod actor;
 mod agent_side;
 mod commit;
 mod handle;
+mod lists;
 mod messages;
 
 pub(crate) use actor::Beginning;

@@ -1,5 +1,6 @@
 //! A session: one client's side of profile `flightdeck.v1`, whatever carries its frames.
 
+mod lists;
 mod watch;
 
 use std::{
@@ -16,16 +17,14 @@ use flightdeck_protocol::{
     Call, Code, ConnectionId, Fault, MissionId, PROFILE, Timestamp,
     envelope::{Notification, Request, Response},
     notification::{Close, HeartbeatNotice, SESSION_HEARTBEAT, SESSION_OPENED},
-    operations::{
-        Empty, Heartbeat, Limits, PingReply, Position, SessionOpen, SessionOpened, SessionRenew, SessionRenewed,
-    },
+    operations::{Heartbeat, Limits, PingReply, Position, SessionOpen, SessionOpened, SessionRenew, SessionRenewed},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
     dispatch::{Answer, Desk, Via, to_json, unauthenticated},
-    live::{Hub, Outbox},
+    live::{Hub, Outbox, Topic},
     mission::Caller,
 };
 
@@ -207,12 +206,9 @@ impl Session {
                 }
             }
             Call::RenewSession(renew) => self.answer(id, self.renew(&renew)),
-            Call::UnwatchMission(unwatch) => {
-                let known = self.core.outbox.unwatch(&unwatch.sub);
-                let missing =
-                    || Fault::new(Code::SubscriptionNotFound, "the session watches nothing of this name").on("sub");
-                self.answer(id, known.then_some(Empty {}).ok_or_else(missing));
-            }
+            Call::UnwatchMission(it) => self.unwatch(id, &it.sub, |topic| matches!(topic, Topic::Mission(_))),
+            Call::UnwatchMissions(it) => self.unwatch(id, &it.sub, |topic| matches!(topic, Topic::Missions(_))),
+            Call::UnwatchInbox(it) => self.unwatch(id, &it.sub, |topic| matches!(topic, Topic::Inbox(_))),
             call => self.carry_out_later(id.map(ToOwned::to_owned), call, caller, mission),
         }
     }
@@ -238,6 +234,10 @@ impl Session {
             let in_flight = &session.core.in_flight;
             match (call, caller) {
                 (Call::WatchMission(watch), Some(caller)) => session.watch(id.as_deref(), watch, &caller).await,
+                (Call::WatchMissions(watch), Some(caller)) => {
+                    session.watch_missions(id.as_deref(), watch, &caller).await;
+                }
+                (Call::WatchInbox(watch), Some(caller)) => session.watch_inbox(id.as_deref(), watch, &caller).await,
                 (call, caller) => match session.call_in_turn(call, caller.as_ref(), mission).await {
                     Ok(Answer::Json(json)) => session.answer_json(id.as_deref(), &json),
                     Ok(Answer::File(_)) => {

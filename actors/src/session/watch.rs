@@ -8,14 +8,14 @@ use flightdeck_protocol::{
     Code, Fault, Timestamp,
     envelope::Notification,
     notification::MISSION_WATCHING,
-    operations::{Position, Watch, Watching},
+    operations::{Empty, Position, Watch, Watching},
 };
 use serde_json::value::RawValue;
 
 use super::{ResumeBounds, Session, response};
 use crate::{
     dispatch::to_json,
-    live::{Feed, MissionWatch},
+    live::{Feed, MissionWatch, Topic},
     mission::Caller,
 };
 
@@ -92,7 +92,7 @@ impl Session {
     }
 
     /// The name is free and there is room; it is kept until the watch stands.
-    fn reserve(&self, sub: &str) -> Result<(), Fault> {
+    pub(super) fn reserve(&self, sub: &str) -> Result<(), Fault> {
         if sub.is_empty() || sub.chars().count() > SUB_CHARS || sub.chars().any(char::is_control) {
             let message = format!("sub is your name for the watch: 1 to {SUB_CHARS} characters, none of them control");
             return Err(Fault::invalid("sub", message));
@@ -104,11 +104,20 @@ impl Session {
         }
         let most = self.core.rules.limits.subscriptions as usize;
         if self.core.outbox.watches() + pending.len() >= most {
-            let message = format!("a session can watch {most} missions at once; unwatch some first");
+            let message = format!("a session can watch {most} things at once; unwatch some first");
             return Err(Fault::new(Code::LimitReached, message));
         }
         pending.insert(sub.to_owned());
         Ok(())
+    }
+
+    /// Ends the watch `sub`, if it is of the kind that is meant.
+    pub(super) fn unwatch(&self, id: Option<&RawValue>, sub: &str, is_meant: impl Fn(Topic) -> bool) {
+        let outbox = &self.core.outbox;
+        let known = outbox.topic_of(sub).is_some_and(is_meant) && outbox.unwatch(sub);
+        let message = "the session watches nothing of this kind by this name";
+        let missing = || Fault::new(Code::SubscriptionNotFound, message).on("sub");
+        self.answer(id, known.then_some(Empty {}).ok_or_else(missing));
     }
 
     async fn prepare(&self, watch: &Watch, caller: &Caller) -> Result<(Arc<Feed>, Raw), Fault> {

@@ -43,12 +43,14 @@ pub enum Space {
     People,
     /// What the store knows of itself.
     Meta,
+    /// What waits for people.
+    Inbox,
 }
 
 impl Space {
     /// Every space.
-    pub const ALL: [Space; 6] =
-        [Space::Records, Space::Snapshots, Space::Index, Space::Documents, Space::People, Space::Meta];
+    pub const ALL: [Space; 7] =
+        [Space::Records, Space::Snapshots, Space::Index, Space::Documents, Space::People, Space::Meta, Space::Inbox];
 
     /// The byte that stands in front of the space's keys on disk. Never renumbered, never reused.
     pub fn prefix(self) -> u8 {
@@ -59,6 +61,7 @@ impl Space {
             Self::Documents => 4,
             Self::People => 5,
             Self::Meta => 6,
+            Self::Inbox => 8,
         }
     }
 }

@@ -1,0 +1,330 @@
+//! Property tests: whatever changes, in whatever order it is told, a client that
+//! folds the frames of a list has the list.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    future::Future,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use flightdeck_data::listing::{Listed, Listing, Place, Wanted};
+use flightdeck_protocol::{
+    Fault, MissionId, OrganizationId, Timestamp, UserId,
+    model::{Author, MissionStatus, MissionSummary, Priority},
+    notification::{MISSIONS_CHANGED, MissionChange, MissionsChanged, Notice},
+    operations::{ListOrder, WatchKind},
+};
+use futures_util::future::LocalBoxFuture;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::{
+    Change, List, Next, Shown, Subscription as _,
+    boards::{Boards, Shelf, ShownMission},
+    list_watch::{ListWatch, Pace},
+};
+
+/// What a mission's actor does to lists: what it writes is there at once, what it tells comes later, in order.
+#[derive(Default)]
+struct Truth {
+    missions: BTreeMap<MissionId, MissionSummary>,
+    made: u128,
+    untold: VecDeque<Change<ShownMission>>,
+}
+
+/// The list as its watch reads it.
+#[derive(Clone)]
+struct Read {
+    truth: Rc<RefCell<Truth>>,
+    wanted: Rc<Wanted>,
+}
+
+impl List for Read {
+    type Value = ShownMission;
+    type Place = Place;
+
+    const NOTICE: &'static str = MISSIONS_CHANGED;
+    const ENTRY: &'static str = "mission";
+    const KIND: WatchKind = WatchKind::Missions;
+
+    fn shelf(boards: &Boards) -> &Shelf<ShownMission> {
+        &boards.missions
+    }
+
+    fn place(&self, mission: &ShownMission) -> Option<Place> {
+        self.wanted.place(mission)
+    }
+
+    fn read(&self, most: usize) -> LocalBoxFuture<'static, Result<Listing<Place>, Fault>> {
+        let mut items = self.all();
+        let whole = items.len() <= most;
+        items.truncate(most);
+        let listed = |(place, mission): (Place, MissionSummary)| Listed {
+            id: mission.id.0,
+            seq: mission.seq,
+            place,
+            json: serde_json::to_vec(&mission).unwrap().into(),
+        };
+        let listing = Listing { items: items.into_iter().map(listed).collect(), whole };
+        Box::pin(async move { Ok(listing) })
+    }
+}
+
+impl Read {
+    /// Everything that is wanted, in order.
+    fn all(&self) -> Vec<(Place, MissionSummary)> {
+        let truth = self.truth.borrow();
+        let mut all: Vec<_> = truth
+            .missions
+            .values()
+            .filter_map(|mission| Some((self.wanted.place(mission)?, mission.clone())))
+            .collect();
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+}
+
+impl Truth {
+    fn make(&mut self, look: Look) {
+        self.made += 1;
+        let id = MissionId(Uuid::from_u128(self.made));
+        self.write(look.of(id, 1));
+    }
+
+    fn change(&mut self, nth: usize, look: Look) {
+        if let Some(known) = self.missions.values().nth(nth % self.missions.len().max(1)) {
+            self.write(look.of(known.id, known.seq + 1));
+        }
+    }
+
+    fn delete(&mut self, nth: usize) {
+        if let Some(known) = self.missions.values().nth(nth % self.missions.len().max(1)).cloned() {
+            self.missions.remove(&known.id);
+            self.untold.push_back(Change { id: known.id.0, seq: known.seq + 1, now: None });
+        }
+    }
+
+    fn write(&mut self, mission: MissionSummary) {
+        self.missions.insert(mission.id, mission.clone());
+        let json = Bytes::from(serde_json::to_vec(&mission).unwrap());
+        let (id, seq) = (mission.id.0, mission.seq);
+        self.untold.push_back(Change { id, seq, now: Some(Arc::new(Shown { value: Arc::new(mission), json })) });
+    }
+}
+
+/// How a mission looks in a list.
+#[derive(Clone, Debug)]
+struct Look {
+    title: String,
+    priority: Priority,
+    status: MissionStatus,
+    owner: u128,
+}
+
+impl Look {
+    fn of(self, id: MissionId, seq: u64) -> MissionSummary {
+        MissionSummary {
+            id,
+            organization: organization(),
+            title: self.title,
+            mission_type: "general".to_owned(),
+            status: self.status,
+            status_reason: None,
+            priority: self.priority,
+            progress: 0,
+            owner: Author::Person { id: UserId(Uuid::from_u128(self.owner)), name: "ann".to_owned() },
+            agent: None,
+            created_at: Timestamp::from_millis(0),
+            started_at: None,
+            completed_at: None,
+            estimated_at: None,
+            seq,
+        }
+    }
+}
+
+fn organization() -> OrganizationId {
+    OrganizationId(Uuid::from_u128(7))
+}
+
+/// Somebody who watches, and folds what comes.
+struct Client {
+    watch: ListWatch<Read>,
+    list: BTreeMap<MissionId, MissionSummary>,
+    limit: usize,
+}
+
+impl Client {
+    fn begin(list: &Read, limit: usize, boards: &Boards, pace: Pace) -> Self {
+        let (mut watch, items) =
+            now(ListWatch::begin("a", list.clone(), limit, boards, organization())).expect("a watch");
+        watch.pace = pace;
+        let items: Vec<MissionSummary> = serde_json::from_slice(&items).expect("missions");
+        let expected: Vec<MissionSummary> = list.all().into_iter().take(limit).map(|(_, mission)| mission).collect();
+        assert_eq!(items, expected, "the answer is in order");
+        Self { watch, list: items.into_iter().map(|mission| (mission.id, mission)).collect(), limit }
+    }
+
+    /// Takes everything that there is.
+    fn drain(&mut self) {
+        loop {
+            match self.watch.next() {
+                Next::Frame(parts) => self.fold(&parts.concat()),
+                Next::Load(load) => now(load).expect("a reading"),
+                Next::Nothing => return,
+                Next::End(fault) => panic!("{fault}"),
+            }
+        }
+    }
+
+    fn fold(&mut self, frame: &[u8]) {
+        let MissionsChanged { sub, reset, changes } = read(frame);
+        assert_eq!(sub, "a");
+        assert!(reset || !changes.is_empty(), "a frame without a word");
+        if reset {
+            self.list.clear();
+        }
+        for change in changes {
+            match change {
+                MissionChange::Put { mission } => {
+                    let before = self.list.insert(mission.id, mission.clone());
+                    assert!(before.is_none_or(|before| before.seq < mission.seq), "something older, or the same");
+                }
+                MissionChange::Remove { id } => {
+                    assert!(self.list.remove(&id).is_some(), "the client never had it");
+                }
+            }
+        }
+        assert!(self.list.len() <= self.limit);
+    }
+}
+
+fn read(frame: &[u8]) -> MissionsChanged {
+    let frame: serde_json::Value = serde_json::from_slice(frame).expect("JSON");
+    match Notice::read(frame["method"].as_str().unwrap(), &frame["params"].to_string()) {
+        Ok(Some(Notice::Missions(changed))) => changed,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn now<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
+}
+
+const AT_ONCE: Pace = Pace { frame: Duration::ZERO, read: Duration::ZERO };
+const NEVER_AGAIN: Pace = Pace { frame: Duration::from_secs(3_600), read: Duration::from_secs(3_600) };
+
+#[derive(Clone, Debug)]
+enum Turn {
+    Make(Look),
+    Change(usize, Look),
+    Delete(usize),
+    /// So many changes are told to those who watch.
+    Tell(usize),
+    /// The client reads.
+    Read,
+    /// An actor died, and what it had to tell is not told.
+    Lose,
+}
+
+fn look() -> impl Strategy<Value = Look> {
+    let priority = prop::sample::select(vec![Priority::Low, Priority::Normal, Priority::High, Priority::Urgent]);
+    let status = prop::sample::select(vec![MissionStatus::Pending, MissionStatus::Running, MissionStatus::Failed]);
+    ("[a-cA-C]{1,2}", priority, status, 0..2_u128).prop_map(|(title, priority, status, owner)| Look {
+        title,
+        priority,
+        status,
+        owner,
+    })
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    prop_oneof![
+        4 => look().prop_map(Turn::Make),
+        6 => (any::<usize>(), look()).prop_map(|(nth, look)| Turn::Change(nth, look)),
+        3 => any::<usize>().prop_map(Turn::Delete),
+        6 => (1..9_usize).prop_map(Turn::Tell),
+        4 => Just(Turn::Read),
+        1 => Just(Turn::Lose),
+    ]
+}
+
+fn wanted() -> impl Strategy<Value = Wanted> {
+    let order = prop::sample::select(vec![ListOrder::Newest, ListOrder::Priority, ListOrder::Title]);
+    let status = prop::sample::subsequence(vec![MissionStatus::Pending, MissionStatus::Running], 0..=2);
+    let owner = prop::option::of((0..2_u128).prop_map(|owner| UserId(Uuid::from_u128(owner))));
+    (order, status, owner).prop_map(|(order, status, owner)| Wanted { status, owner, order, ..Wanted::default() })
+}
+
+proptest! {
+    #[test]
+    fn a_client_that_folds_the_frames_has_the_list(
+        before in prop::collection::vec(look(), 0..12),
+        turns in prop::collection::vec(turn(), 1..120),
+        wanted in wanted(),
+        limit in 1..8_usize,
+    ) {
+        let (truth, boards) = (Rc::new(RefCell::new(Truth::default())), Boards::default());
+        before.into_iter().for_each(|look| truth.borrow_mut().make(look));
+        let list = Read { truth: truth.clone(), wanted: Rc::new(wanted) };
+        let mut client = Client::begin(&list, limit, &boards, AT_ONCE);
+        let tell = |most: usize| {
+            let count = most.min(truth.borrow().untold.len());
+            let told: Vec<_> = truth.borrow_mut().untold.drain(..count).collect();
+            told.into_iter().for_each(|change| boards.missions.publish(organization(), change));
+        };
+        for turn in turns.into_iter().chain([Turn::Tell(usize::MAX), Turn::Read]) {
+            match turn {
+                Turn::Make(look) => truth.borrow_mut().make(look),
+                Turn::Change(nth, look) => truth.borrow_mut().change(nth, look),
+                Turn::Delete(nth) => truth.borrow_mut().delete(nth),
+                Turn::Tell(most) => tell(most),
+                Turn::Read => client.drain(),
+                Turn::Lose => {
+                    truth.borrow_mut().untold.clear();
+                    boards.refresh(organization());
+                }
+            }
+        }
+        let expected: Vec<MissionSummary> = list.all().into_iter().take(limit).map(|(_, mission)| mission).collect();
+        let mut seen: Vec<MissionSummary> = client.list.into_values().collect();
+        seen.sort_by_key(|mission| list.wanted.place(mission));
+        prop_assert_eq!(seen, expected);
+    }
+}
+
+#[test]
+fn a_quiet_list_is_told_at_once_and_a_busy_one_not_more_often_than_agreed() {
+    let (truth, boards) = (Rc::new(RefCell::new(Truth::default())), Boards::default());
+    let list = Read { truth: truth.clone(), wanted: Rc::default() };
+    let mut client = Client::begin(&list, 3, &boards, NEVER_AGAIN);
+    let happen = |status| {
+        let look = Look { title: "a".to_owned(), priority: Priority::Normal, status, owner: 0 };
+        let mut truth = truth.borrow_mut();
+        if truth.made == 0 {
+            truth.make(look)
+        } else {
+            truth.change(0, look)
+        }
+        truth.untold.drain(..).for_each(|change| boards.missions.publish(organization(), change));
+    };
+    assert!(matches!(client.watch.next(), Next::Nothing));
+    happen(MissionStatus::Pending);
+    assert!(matches!(client.watch.next(), Next::Frame(_)), "at once");
+    assert!(matches!(client.watch.next(), Next::Nothing), "no timer where nothing is to be told");
+    happen(MissionStatus::Running);
+    happen(MissionStatus::Failed);
+    assert!(matches!(client.watch.next(), Next::Load(_)), "the next has to wait");
+    client.watch.pace = AT_ONCE;
+    let Next::Frame(parts) = client.watch.next() else { panic!("the next frame") };
+    let changes = read(&parts.concat()).changes;
+    assert!(
+        matches!(changes.as_slice(), [MissionChange::Put { mission }] if mission.status == MissionStatus::Failed),
+        "what changed twice is told once: {changes:?}"
+    );
+    assert!(matches!(client.watch.next(), Next::Nothing));
+}
