@@ -261,6 +261,8 @@ fn wanted() -> impl Strategy<Value = Wanted> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn a_client_that_folds_the_frames_has_the_list(
         before in prop::collection::vec(look(), 0..12),

@@ -27,6 +27,8 @@ struct Edit {
     id: Uuid,
     /// Whether the client had the entry before.
     known: bool,
+    /// The newest position of it that the window had.
+    seq: u64,
     /// The entry now; `None` where it is gone.
     now: Option<Bytes>,
 }
@@ -39,8 +41,8 @@ impl<P: Ord + Clone> Window<P> {
 
     /// Takes the entry `id` as it is now, with its place; `None` where it does not belong in the list.
     pub(super) fn put(&mut self, id: Uuid, seq: u64, place: Option<P>, json: &Bytes, edits: &mut Edits) {
-        let held = self.held.get(&id);
-        if held.is_some_and(|(_, known)| *known >= seq) {
+        let held = self.held.get(&id).map(|(_, seq)| *seq);
+        if held.max(edits.seq(id)).is_some_and(|known| known >= seq) {
             // It was read from the index, which was ahead.
             return;
         }
@@ -50,20 +52,21 @@ impl<P: Ord + Clone> Window<P> {
             return self.remove(id, edits);
         };
         self.insert(id, seq, place);
-        edits.put(id, known, json.clone());
+        edits.put(id, seq, known, json.clone());
         while self.held.len() > self.limit {
-            let Some((place, last)) = self.order.pop_last() else { break };
-            self.held.remove(&last);
+            let Some((place, last)) = self.order.last_key_value().map(|(place, id)| (place.clone(), *id)) else {
+                break;
+            };
             self.edge = Some(place);
-            edits.remove(last);
+            self.remove(last, edits);
         }
     }
 
     /// Takes the entry `id` out, if it is held.
     pub(super) fn remove(&mut self, id: Uuid, edits: &mut Edits) {
-        if let Some((place, _)) = self.held.remove(&id) {
+        if let Some((place, seq)) = self.held.remove(&id) {
             self.order.remove(&place);
-            edits.remove(id);
+            edits.remove(id, seq);
         }
     }
 
@@ -80,12 +83,13 @@ impl<P: Ord + Clone> Window<P> {
         self.edge = if listing.whole { None } else { listing.items.last().map(|last| last.place.clone()) };
         for Listed { id, seq, place, json } in listing.items {
             if anew || before.get(&id).is_none_or(|(_, known)| *known != seq) {
-                edits.put(id, before.contains_key(&id), json);
+                edits.put(id, seq, before.contains_key(&id), json);
             }
             self.insert(id, seq, place);
         }
         if !anew {
-            before.into_keys().filter(|id| !self.held.contains_key(id)).for_each(|id| edits.remove(id));
+            let gone = before.into_iter().filter(|(id, _)| !self.held.contains_key(id));
+            gone.for_each(|(id, (_, seq))| edits.remove(id, seq));
         }
         edits
     }
@@ -99,20 +103,27 @@ impl<P: Ord + Clone> Window<P> {
 }
 
 impl Edits {
-    fn put(&mut self, id: Uuid, known: bool, now: Bytes) {
-        self.note(id, known).now = Some(now);
+    fn put(&mut self, id: Uuid, seq: u64, known: bool, now: Bytes) {
+        self.note(id, seq, known).now = Some(now);
     }
 
-    fn remove(&mut self, id: Uuid) {
-        self.note(id, true).now = None;
+    fn remove(&mut self, id: Uuid, seq: u64) {
+        self.note(id, seq, true).now = None;
     }
 
-    fn note(&mut self, id: Uuid, known: bool) -> &mut Edit {
+    /// The newest position of `id` that these are about.
+    fn seq(&self, id: Uuid) -> Option<u64> {
+        self.about.get(&id).map(|place| self.edits[*place].seq)
+    }
+
+    fn note(&mut self, id: Uuid, seq: u64, known: bool) -> &mut Edit {
         let place = *self.about.entry(id).or_insert_with(|| {
-            self.edits.push(Edit { id, known, now: None });
+            self.edits.push(Edit { id, known, seq, now: None });
             self.edits.len() - 1
         });
-        &mut self.edits[place]
+        let edit = &mut self.edits[place];
+        edit.seq = edit.seq.max(seq);
+        edit
     }
 
     /// The changes: an entry as JSON, or `None` where the client is to take it out.
