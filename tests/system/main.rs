@@ -8,6 +8,7 @@ mod bad_input;
 mod bad_tokens;
 mod complaints;
 mod demo;
+mod described;
 mod kill_nine;
 mod live;
 mod live_agents;

@@ -5,6 +5,7 @@ import { Calls } from "./calls.js";
 import { Disconnected, Ended, FlightdeckError, Refused, SignedOut, asError } from "./errors.js";
 import type { Closing, Method, Methods, MissionId, Notifications, SessionOpened } from "./generated.js";
 import { guarded } from "./idem.js";
+import { Inbox, MissionList, type MissionsQuery } from "./lists.js";
 import { Listeners } from "./listeners.js";
 import { Session, type Closed, type SocketConstructor } from "./session.js";
 import type { Host, Subscription } from "./subscription.js";
@@ -181,6 +182,16 @@ export class Client implements Host {
     return this.#begin(new MissionWatch(this, mission, me, options));
   }
 
+  /** Watches a list of missions. */
+  watchMissions(query: MissionsQuery = {}): MissionList {
+    return this.#begin(new MissionList(this, query));
+  }
+
+  /** Watches what waits for the person. */
+  watchInbox(): Inbox {
+    return this.#begin(new Inbox(this));
+  }
+
   /** For subscriptions. */
   freshName(): string {
     return `w${++this.#names}`;
@@ -305,8 +316,10 @@ export class Client implements Host {
         pingEveryMs: this.#options.pingEveryMs ?? 20_000,
       },
     );
-    if (signal.aborted) session.close();
-    else signal.addEventListener("abort", () => session.close());
+    const end = (): void => session.close();
+    signal.addEventListener("abort", end);
+    void session.closed.then(() => signal.removeEventListener("abort", end));
+    if (signal.aborted) end();
     return session;
   }
 
@@ -338,7 +351,8 @@ export class Client implements Host {
     const sub = (params as { sub?: unknown } | undefined)?.sub;
     const subscription = typeof sub === "string" ? this.#routes.get(sub) : undefined;
     if (subscription !== undefined) subscription.notified(method as keyof Notifications, params as never);
-    else this.#notices.tell({ method, params });
+    // What comes late about a watch that is over is of no interest to anyone.
+    else if (sub === undefined) this.#notices.tell({ method, params });
   }
 }
 

@@ -1,6 +1,6 @@
 // Everything that can go wrong for a caller, each as a class of its own.
 
-import type { FaultData, FaultName, Kind } from "./generated.js";
+import type { Fault, FaultData, FaultName, Kind, SeqConflict } from "./generated.js";
 
 /** The parent of all errors of this package. */
 export class FlightdeckError extends Error {
@@ -8,13 +8,6 @@ export class FlightdeckError extends Error {
     super(message, options);
     this.name = new.target.name;
   }
-}
-
-/** The `error` member of an answer, as it is on the wire. */
-export interface FaultLike {
-  code: number;
-  message: string;
-  data?: FaultData;
 }
 
 /** The server refused a request. */
@@ -31,10 +24,12 @@ export class Refused extends FlightdeckError {
   readonly retryAfterMs: number | undefined;
   /** The parameter that is at fault. */
   readonly field: string | undefined;
+  /** What has happened since `if_seq`, where that is why. */
+  readonly conflict: SeqConflict | undefined;
   /** All that a program may need to act on it. */
   readonly data: FaultData | undefined;
 
-  constructor(fault: FaultLike, what?: string) {
+  constructor(fault: Omit<Fault, "data"> & { data?: FaultData }, what?: string) {
     super(what === undefined ? fault.message : `${what}: ${fault.message}`);
     this.code = fault.code;
     this.data = fault.data;
@@ -43,6 +38,7 @@ export class Refused extends FlightdeckError {
     this.temporary = fault.data?.temporary ?? false;
     this.retryAfterMs = fault.data?.retry_after_ms;
     this.field = fault.data?.field;
+    this.conflict = fault.data?.conflict;
   }
 }
 

@@ -224,6 +224,9 @@ export interface Closing {
 /** One accepted command; the events that follow from it name it as their cause. */
 export type CommandId = string;
 
+/** One connection of a client; a sign-in may have many. */
+export type ConnectionId = string;
+
 /** The mission is gone. */
 export interface Deleted {
   /** What was deleted. */
@@ -415,6 +418,8 @@ export type EventFrame = {
     message: string;
     /** The step that it belongs to. */
     step?: StepId;
+    /** The stream of live text that this is the whole of, and the end. */
+    stream?: string;
     /** What kind of thing it tells of. */
     type: ActivityType;
   }
@@ -510,8 +515,31 @@ export type EventFrame = {
   }
 );
 
+/** A refused request: the `error` member of a JSON-RPC 2.0 response. */
+export interface Fault {
+  /** The stable code. */
+  code: number;
+  /** What a program needs to act on it. */
+  data: FaultData;
+  /** A sentence that says what is wrong and what to do about it. */
+  message: string;
+}
+
+/** What goes wrong with a frame. */
+export type FaultAction =
+  /** It is not sent, and the next one is. */
+  | "drop"
+  /** It is held back, and everything of the session behind it. */
+  | "delay"
+  /** It is sent twice. */
+  | "duplicate"
+  /** The connection ends in its stead, without a goodbye. */
+  | "kill";
+
 /** The `data` member of an error. */
 export interface FaultData {
+  /** What has happened since `if_seq`, where that is why. */
+  conflict?: SeqConflict;
   /** The parameter that is at fault. */
   field?: string;
   /** The family of the error. */
@@ -522,6 +550,14 @@ export interface FaultData {
   retry_after_ms?: number;
   /** Whether the same request may succeed later without a change. */
   temporary: boolean;
+}
+
+/** What is to go wrong for those who watch a mission. Replaces the plan before; an empty one ends it. */
+export interface FaultPlan {
+  /** The faults, 100 at most. */
+  faults: PlannedFault[];
+  /** The mission. */
+  mission: MissionId;
 }
 
 /** How both sides know that the other is there. */
@@ -536,6 +572,94 @@ export interface Heartbeat {
 export interface HeartbeatNotice {
   /** The server's time. */
   at: Timestamp;
+}
+
+/** One change of an inbox. */
+export type InboxChange =
+  /** An item is in the inbox, and looks like this. */
+  | {
+    /** The item. */
+    item: InboxItem;
+    op: "put";
+  }
+  /** An item is not in the inbox any more. */
+  | {
+    /** The item's id. */
+    id: string;
+    op: "remove";
+  };
+
+/** The watched inbox changed. */
+export interface InboxChanged {
+  /** What changed. */
+  changes: InboxChange[];
+  /** True: forget the inbox, the changes make all of it. */
+  reset: boolean;
+  /** The client's name for the watch. */
+  sub: string;
+}
+
+/** Which item to take out of the inbox. */
+export interface InboxDismiss {
+  /** The item. One that asks something goes when it is answered, and not before. */
+  item: string;
+}
+
+/** Something that waits for a person. */
+export interface InboxItem {
+  /** Since when it waits. */
+  at: Timestamp;
+  /** Its id; an approval's item has the approval's. */
+  id: string;
+  /** What sort of thing it is. */
+  kind: InboxKind;
+  /** The mission that it is about. */
+  mission: MissionId;
+  /** What may be chosen; empty where the answer is free text. */
+  options?: ApprovalOption[];
+  /** What is asked, or why the mission has failed. */
+  prompt?: string;
+  /** The mission's title. */
+  title: string;
+}
+
+/** What sort of thing waits. */
+export type InboxKind =
+  /** An agent asks something. For everyone who may answer, until somebody has. */
+  | "approval"
+  /** A mission is done. For its owner, until it is dismissed. */
+  | "mission_completed"
+  /** A mission has failed. For its owner, until it is dismissed. */
+  | "mission_failed";
+
+/** A page of the inbox, newest first. */
+export interface InboxPage {
+  /** The items. */
+  items: InboxItem[];
+  /** What to give as `before` for the next page; absent on the last. */
+  next?: string;
+}
+
+/** Which part of the inbox to list. */
+export interface InboxQuery {
+  /** Those before this item: the `next` of the page before. */
+  before?: string;
+  /** How many at most: 1 to 200, 50 where absent. */
+  limit?: number;
+}
+
+/** How to watch the inbox. */
+export interface InboxWatch {
+  /** The client's own name for this watch, 1 to 64 characters: notifications carry it. */
+  sub: string;
+}
+
+/** The watch stands; changes follow as `inbox.changed`. */
+export interface InboxWatching {
+  /** The newest items, newest first. */
+  items: InboxItem[];
+  /** The client's name for the watch. */
+  sub: string;
 }
 
 /** The family of an error: enough for a client to decide what to do next. */
@@ -563,15 +687,76 @@ export type Kind =
 
 /** What a session may do at most. */
 export interface Limits {
+  /** Requests at once from a session that was quiet. */
+  command_burst: number;
+  /** Requests a second, over time; `session.ping` and notifications of the client count too. */
+  commands_per_second: number;
+  /** Missions or items in one live list. */
+  list_items: number;
+  /** The shortest time between two rolled-up pieces of live text of a mission, in milliseconds. */
+  live_interval_ms: number;
   /** The size of a message from the client, in bytes. */
   message_bytes: number;
   /** Requests that wait for an answer at once. */
   requests_in_flight: number;
   /** Events in a gap that a resume is given one by one; beyond that it gets a snapshot. */
   resume_events: number;
+  /** Live sessions of one person at once. */
+  sessions: number;
   /** Watches at once. */
   subscriptions: number;
 }
+
+/** What comes first in a list of missions; where two are alike, the newer one. */
+export type ListOrder =
+  /** The newest. */
+  | "newest"
+  /** The most urgent. */
+  | "priority"
+  /** The first by title, letter by letter in lower case. */
+  | "title";
+
+/** Something that goes on. */
+export type LiveItem =
+  /**
+   * The agent is saying something. Its text follows on what came before of the stream; in a
+   * notice that is whole it is all that was said so far.
+   */
+  | {
+    /** Who. */
+    by: Author;
+    /** The agent's name for it. */
+    stream: string;
+    /** The words. */
+    text: string;
+    type: "text";
+  }
+  /** What was being said is over: the whole text came as an event, or it broke off. */
+  | {
+    /** The agent's name for it. */
+    stream: string;
+    type: "text_end";
+  }
+  /** Somebody is writing, or no longer. */
+  | {
+    /** The user name. */
+    name: string;
+    /** Whether they are. */
+    on: boolean;
+    type: "typing";
+    /** Who. */
+    user: UserId;
+  }
+  /** Somebody points at something. */
+  | {
+    /** Where, in the clients' own terms; null: nowhere any more. */
+    at: unknown;
+    /** The user name. */
+    name: string;
+    type: "cursor";
+    /** Who. */
+    user: UserId;
+  };
 
 /** Who wants to sign in. */
 export interface Login {
@@ -583,8 +768,25 @@ export interface Login {
 
 /** Which sign-in to end. */
 export interface Logout {
+  /** Whether all sign-ins of the person end, on every device. */
+  everywhere?: boolean;
   /** Not needed, and not looked at: the sign-in that ends is that of the access token. */
   refresh_token?: string;
+}
+
+/** What becomes of log activities while a watch is far behind. */
+export type Logs =
+  /** All of them are sent, however long it takes. */
+  | "every"
+  /** Activities of the types `info` and `log` are left out, and the frame says which (`skipped`). */
+  | "coalesced";
+
+/** What a person looks at in a mission; with neither, the mission as such. */
+export interface LooksAt {
+  /** A document of it. */
+  document?: DocumentId;
+  /** A step of its plan. */
+  step?: StepId;
 }
 
 /** A message that somebody wrote into a mission. */
@@ -701,6 +903,21 @@ export interface MissionCancel {
   reason?: string;
 }
 
+/** One change of a list of missions. */
+export type MissionChange =
+  /** A mission is in the list, and looks like this. */
+  | {
+    /** The mission. */
+    mission: MissionSummary;
+    op: "put";
+  }
+  /** A mission is not in the list any more. */
+  | {
+    /** The mission. */
+    id: MissionId;
+    op: "remove";
+  };
+
 /** A mission that is done. */
 export interface MissionComplete {
   /** The mission. */
@@ -717,6 +934,8 @@ export interface MissionEvents {
   events: EventFrame[];
   /** The position of the first event. */
   from: number;
+  /** What was left out of `events` on the wish of the watch: see [`Logs`](crate::operations::Logs). */
+  skipped?: Span[];
   /** The client's name for the watch. */
   sub: string;
   /** The position of the last event. */
@@ -725,6 +944,19 @@ export interface MissionEvents {
 
 /** A mission. */
 export type MissionId = string;
+
+/**
+ * What goes on in a watched mission and is never stored. May be rolled up or lost; a loss is
+ * always followed by one that is `whole`.
+ */
+export interface MissionLive {
+  /** The items, in order. */
+  items: LiveItem[];
+  /** The client's name for the watch. */
+  sub: string;
+  /** True: these items are all there is, forget what was known. False: they come on top. */
+  whole: boolean;
+}
 
 /** A new mission. */
 export interface MissionNew {
@@ -849,6 +1081,42 @@ export interface MissionUpdate {
   type?: string;
 }
 
+/** A watched list of missions changed. */
+export interface MissionsChanged {
+  /** What changed. */
+  changes: MissionChange[];
+  /** True: forget the list, the changes make all of it. */
+  reset: boolean;
+  /** The client's name for the watch. */
+  sub: string;
+}
+
+/** Which missions to watch as a list. */
+export interface MissionsWatch {
+  /** Those of this agent kind alone. */
+  agent?: string;
+  /** How many at most, the first in `order`: 1 to 500, 100 where absent. */
+  limit?: number;
+  /** What comes first. */
+  order?: ListOrder;
+  /** Those that this person owns alone. */
+  owner?: UserId;
+  /** Those in one of these statuses alone; all where empty. */
+  status?: MissionStatus[];
+  /** The client's own name for this watch, 1 to 64 characters: notifications carry it. */
+  sub: string;
+  /** Those of this sort alone. */
+  type?: string;
+}
+
+/** The watch stands; changes follow as `missions.changed`. */
+export interface MissionsWatching {
+  /** The missions, in order. */
+  items: MissionSummary[];
+  /** The client's name for the watch. */
+  sub: string;
+}
+
 /** A new account with an organization of its own. */
 export interface NewAccount {
   /** The e-mail address, with which one can sign in as well. */
@@ -890,6 +1158,8 @@ export type OrganizationId = string;
 
 /** A person with an account. */
 export interface Person {
+  /** Whether the account may be used; an admin closes and opens it. */
+  active?: boolean;
   /** When the account was made. */
   created_at: Timestamp;
   /** The e-mail address, if one is known. */
@@ -912,6 +1182,20 @@ export interface PingReply {
   at: Timestamp;
 }
 
+/** Something that is to go wrong with a `mission.events` frame. Has one of `at_seq` and `at_frame`. */
+export interface PlannedFault {
+  /** What goes wrong. */
+  action: FaultAction;
+  /** With this events frame of a watch, counted from 1. */
+  at_frame?: number;
+  /** With the frame that holds this event. */
+  at_seq?: number;
+  /** How long it is held back, in milliseconds, 60,000 at most. For `delay`. */
+  delay_ms?: number;
+  /** How often in all, over all watches; 1 where absent. */
+  times?: number;
+}
+
 /** A position in a mission's history. */
 export interface Position {
   /** The history that `seq` counts in. It changes only when history was lost or replaced. */
@@ -920,14 +1204,32 @@ export interface Position {
   seq: number;
 }
 
+/** What others are to see of a person in a mission that the session watches: the fields that are present. */
+export interface PresenceSet {
+  /** Where the person points, in the clients' own terms, 1 KiB of JSON at most; null for nowhere. */
+  cursor?: unknown;
+  /** What the person looks at. */
+  looks_at?: LooksAt;
+  /** The mission. */
+  mission: MissionId;
+  /** The position up to which the person has seen the mission. It never goes back. */
+  seen_seq?: number;
+  /** Whether the person is writing. Taken back by itself after 10 seconds. */
+  typing?: boolean;
+}
+
 /** Somebody who is there. */
 export interface Present {
   /** Who. */
   id: UserId;
+  /** What the person looks at, where a client said so. */
+  looks_at?: LooksAt;
   /** The user name. */
   name: string;
   /** The role. */
   role: Role;
+  /** The position up to which the person has seen the mission, where a client said so. */
+  seen_seq?: number;
   /** Since when. */
   since: Timestamp;
 }
@@ -962,8 +1264,24 @@ export type Role =
   /** Reads. */
   | "viewer";
 
+/** What a caller who gave `if_seq` did not know of. */
+export interface SeqConflict {
+  /** What happened after `if_seq`, in order: all of it, or the newest part. */
+  changes: EventFrame[];
+  /** Whether `changes` is all of it. If not, take a snapshot. */
+  complete: boolean;
+  /** The position of the mission's newest event. */
+  seq: number;
+}
+
 /** A sign-in, kept over token renewals until it is revoked. */
 export type SessionId = string;
+
+/** The live sessions of the organization. */
+export interface SessionList {
+  /** The sessions, the oldest first. */
+  items: SessionView[];
+}
 
 /** Who opens the session. */
 export interface SessionOpen {
@@ -973,6 +1291,8 @@ export interface SessionOpen {
 
 /** The session is open. */
 export interface SessionOpened {
+  /** This connection, of the sign-in's maybe many. */
+  connection: ConnectionId;
   /** When the access token expires; renew before, or the session ends. */
   expires_at: Timestamp;
   /** How both sides know that the other is there. */
@@ -1001,6 +1321,32 @@ export interface SessionRenewed {
   expires_at: Timestamp;
 }
 
+/** A live session, as an admin sees it. */
+export interface SessionView {
+  /** The connection. */
+  connection: ConnectionId;
+  /** When anything last came from the client. */
+  heard_at: Timestamp;
+  /** The user name. */
+  name: string;
+  /** Since when it is open. */
+  opened_at: Timestamp;
+  /** The same in bytes. */
+  sent_bytes: number;
+  /** What was sent since it was opened, in messages. */
+  sent_messages: number;
+  /** The sign-in that it belongs to. */
+  session: SessionId;
+  /** Whose it is. */
+  user: UserId;
+  /** Their size in bytes. */
+  waiting_bytes: number;
+  /** Answers and notices that wait to be sent. */
+  waiting_messages: number;
+  /** What it watches. */
+  watches: WatchView[];
+}
+
 /** A fresh sign-in. */
 export interface SignedIn {
   /** For the header `Authorization: Bearer …` and for `session.open`. */
@@ -1015,6 +1361,14 @@ export interface SignedIn {
   token_type: string;
   /** Who signed in. */
   user: Person;
+}
+
+/** Some events in a row. */
+export interface Span {
+  /** The position of the first. */
+  from: number;
+  /** The position of the last. */
+  to: number;
 }
 
 /**
@@ -1163,13 +1517,60 @@ export interface UserList {
   items: Person[];
 }
 
+/** What to change of a person's account: the fields that are present. */
+export interface UserUpdate {
+  /** False closes the account: its sign-ins end, and none is opened until it is true again. */
+  active?: boolean;
+  /** The new name to show. */
+  name?: string;
+  /** What the person may do from now on. */
+  role?: Role;
+  /** The person. */
+  user: UserId;
+}
+
 /** What to watch. */
 export interface Watch {
+  /** Whether to send `mission.live`. */
+  live?: boolean;
+  /** What becomes of the log while the watch is far behind. */
+  logs?: Logs;
   /** The mission. */
   mission: MissionId;
+  /** Whether to send `mission.presence`. Who watches is seen by others in any case. */
+  presence?: boolean;
   /** Where the client is; without it the answer has a snapshot. */
   since?: Position;
   /** The client's own name for this watch, 1 to 64 characters: notifications carry it. */
+  sub: string;
+}
+
+/** The server ended a watch; nothing follows for it, and the session goes on. */
+export interface WatchEnded {
+  /** Why. One that is temporary can be watched again. */
+  error: Fault;
+  /** The client's name for the watch. */
+  sub: string;
+}
+
+/** What a watch is of. */
+export type WatchKind =
+  /** One mission. */
+  | "mission"
+  /** A list of missions. */
+  | "missions"
+  /** The person's inbox. */
+  | "inbox";
+
+/** A watch of a live session, as an admin sees it. */
+export interface WatchView {
+  /** How many events, or changes of a list, the client has yet to be sent. */
+  behind: number;
+  /** What is watched. */
+  kind: WatchKind;
+  /** The mission, where it is one. */
+  mission?: MissionId;
+  /** The client's name for it. */
   sub: string;
 }
 
@@ -1181,7 +1582,7 @@ export interface Watching {
   head: number;
   /** The mission. */
   mission: MissionId;
-  /** Why it could not go on from `since`: `epoch_changed`, `gap_too_long` or `ahead_of_history`. */
+  /** Why it could not go on from `since`: `epoch_changed`, `ahead_of_history`, `gap_too_long` (in events) or `gap_too_large` (in bytes). */
   reason?: string;
   /** Whether it goes on from `since`. */
   resumed: boolean;
@@ -1191,6 +1592,18 @@ export interface Watching {
   snapshot?: Mission;
   /** The client's name for the watch. */
   sub: string;
+}
+
+/** A parameter that guards a change. */
+export interface Idem {
+  /** Your own name for this call: repeated by the same person within 24 hours it is not carried out again, and gets the first answer. */
+  idem?: string;
+}
+
+/** A parameter that guards a change. */
+export interface IfSeq {
+  /** The position up to which you know the mission: if anything has happened in it since, the call is refused with what did. */
+  if_seq?: number;
 }
 
 /** Every operation: what it takes and what it gives. */
@@ -1207,62 +1620,82 @@ export interface Methods {
   "auth.login": { params: Login; result: SignedIn };
   /** Gives a new pair of tokens for a refresh token, which is used up. Using one twice ends the sign-in. May be refused with `token_invalid`, `token_expired`, `token_revoked`, `refresh_reused`. */
   "auth.refresh": { params: Refresh; result: TokenPair };
-  /** Ends the caller's sign-in: its tokens are worth nothing from now on, and its live sessions end. */
+  /** Ends the caller's sign-in, or all of the caller's: the tokens are worth nothing from now on, and the live sessions end. */
   "auth.logout": { params: Logout; result: Empty };
   /** Says who the caller is. */
   "auth.user": { params: Empty; result: Person };
-  /** Makes an account in the caller's organization. May be refused with `name_taken`, `invalid_value`, `overloaded`. */
-  "user.create": { params: NewUser; result: Person };
+  /** Makes an account in the caller's organization. May be refused with `name_taken`, `invalid_value`, `overloaded`, `idem_reused`. */
+  "user.create": { params: NewUser & Idem; result: Person };
+  /** Changes a person's account: the fields that are present. A new role holds at once, also in live sessions. May be refused with `user_not_found`, `last_admin`, `invalid_value`, `idem_reused`. */
+  "user.update": { params: UserUpdate & Idem; result: Person };
   /** Lists the people of the caller's organization. */
   "user.list": { params: Empty; result: UserList };
-  /** Makes a mission. It waits until it is started. May be refused with `invalid_value`, `too_large`, `agent_unknown`, `overloaded`. */
-  "mission.create": { params: MissionNew; result: MissionSummary };
+  /** Lists the organization's live sessions, what each watches, and how much waits to be sent to it. */
+  "session.list": { params: Empty; result: SessionList };
+  /** Makes a mission. It waits until it is started. May be refused with `invalid_value`, `too_large`, `agent_unknown`, `overloaded`, `idem_reused`. */
+  "mission.create": { params: MissionNew & Idem; result: MissionSummary };
   /** Lists the organization's missions, newest first, a page at a time. May be refused with `invalid_value`. */
   "mission.list": { params: MissionQuery; result: MissionPage };
   /** Gives a mission, whole. May be refused with `mission_not_found`, `mission_quarantined`. */
   "mission.get": { params: MissionRef; result: Mission };
-  /** Changes what describes a mission: the fields that are present. May be refused with `mission_not_found`, `mission_quarantined`, `invalid_value`, `too_large`, `illegal_transition`. */
-  "mission.update": { params: MissionUpdate; result: MissionSummary };
-  /** Deletes a mission that is not under way. May be refused with `mission_not_found`, `mission_quarantined`, `illegal_transition`. */
-  "mission.delete": { params: MissionRef; result: Deleted };
-  /** Starts a mission: its agent is queued, and runs as soon as there is a place. May be refused with `mission_not_found`, `mission_quarantined`, `illegal_transition`. */
-  "mission.start": { params: MissionRef; result: MissionSummary };
-  /** Holds a mission: its agent is told, and its processes are frozen a little later. May be refused with `mission_not_found`, `mission_quarantined`, `illegal_transition`. */
-  "mission.pause": { params: MissionRef; result: MissionSummary };
-  /** Lets a held mission go on. May be refused with `mission_not_found`, `mission_quarantined`, `illegal_transition`. */
-  "mission.resume": { params: MissionRef; result: MissionSummary };
-  /** Ends a mission as done, by a person's word. Its agent is stopped. May be refused with `mission_not_found`, `mission_quarantined`, `illegal_transition`, `too_large`. */
-  "mission.complete": { params: MissionComplete; result: MissionSummary };
-  /** Calls a mission off. Its agent is stopped. May be refused with `mission_not_found`, `mission_quarantined`, `illegal_transition`, `too_large`. */
-  "mission.cancel": { params: MissionCancel; result: MissionSummary };
+  /** Changes what describes a mission: the fields that are present. May be refused with `mission_not_found`, `mission_quarantined`, `invalid_value`, `too_large`, `illegal_transition`, `seq_conflict`, `idem_reused`. */
+  "mission.update": { params: MissionUpdate & Idem & IfSeq; result: MissionSummary };
+  /** Deletes a mission that is not under way. May be refused with `mission_not_found`, `mission_quarantined`, `illegal_transition`, `seq_conflict`, `idem_reused`. */
+  "mission.delete": { params: MissionRef & Idem & IfSeq; result: Deleted };
+  /** Starts a mission: its agent is queued, and runs as soon as there is a place. May be refused with `mission_not_found`, `mission_quarantined`, `illegal_transition`, `seq_conflict`, `idem_reused`. */
+  "mission.start": { params: MissionRef & Idem & IfSeq; result: MissionSummary };
+  /** Holds a mission: its agent is told, and its processes are frozen a little later. May be refused with `mission_not_found`, `mission_quarantined`, `illegal_transition`, `seq_conflict`, `idem_reused`. */
+  "mission.pause": { params: MissionRef & Idem & IfSeq; result: MissionSummary };
+  /** Lets a held mission go on. May be refused with `mission_not_found`, `mission_quarantined`, `illegal_transition`, `seq_conflict`, `idem_reused`. */
+  "mission.resume": { params: MissionRef & Idem & IfSeq; result: MissionSummary };
+  /** Ends a mission as done, by a person's word. Its agent is stopped. May be refused with `mission_not_found`, `mission_quarantined`, `illegal_transition`, `too_large`, `seq_conflict`, `idem_reused`. */
+  "mission.complete": { params: MissionComplete & Idem & IfSeq; result: MissionSummary };
+  /** Calls a mission off. Its agent is stopped. May be refused with `mission_not_found`, `mission_quarantined`, `illegal_transition`, `too_large`, `seq_conflict`, `idem_reused`. */
+  "mission.cancel": { params: MissionCancel & Idem & IfSeq; result: MissionSummary };
   /** Watches a mission: its state now, or what came since a known position, and then every event as it happens. May be refused with `mission_not_found`, `mission_quarantined`, `subscription_taken`, `limit_reached`, `invalid_value`. */
   "mission.watch": { params: Watch; result: Watching };
   /** Ends a watch. Nothing is sent for it after the answer. May be refused with `subscription_not_found`. */
   "mission.unwatch": { params: Unwatch; result: Empty };
-  /** Adds a step to a plan. May be refused with `mission_not_found`, `mission_quarantined`, `step_not_found`, `invalid_value`, `limit_reached`, `illegal_transition`. */
-  "step.add": { params: StepAdd; result: Ack };
-  /** Changes a step: the fields that are present. May be refused with `mission_not_found`, `mission_quarantined`, `step_not_found`, `invalid_value`, `illegal_transition`. */
-  "step.update": { params: StepUpdate; result: Ack };
-  /** Moves a step, with everything under it, to another place in the plan. May be refused with `mission_not_found`, `mission_quarantined`, `step_not_found`, `step_cycle`, `illegal_transition`, `limit_reached`. */
-  "step.move": { params: StepMove; result: Ack };
-  /** Removes a step with everything under it. May be refused with `mission_not_found`, `mission_quarantined`, `step_not_found`, `illegal_transition`. */
-  "step.remove": { params: StepRef; result: Ack };
-  /** Logs an activity by hand. May be refused with `mission_not_found`, `mission_quarantined`, `step_not_found`, `invalid_value`, `too_large`. */
-  "activity.add": { params: ActivityAdd; result: Ack };
+  /** Tells those who watch a mission what the caller, who watches it too, looks at, has seen, writes, or points at. May be refused with `subscription_not_found`, `step_not_found`, `document_not_found`, `invalid_value`, `too_large`. */
+  "presence.set": { params: PresenceSet; result: Empty };
+  /** Watches the organization's missions as a list: those that fit, in order, and every change of it. May be refused with `subscription_taken`, `limit_reached`, `invalid_value`. */
+  "missions.watch": { params: MissionsWatch; result: MissionsWatching };
+  /** Ends the watch of a list of missions. Nothing is sent for it after the answer. May be refused with `subscription_not_found`. */
+  "missions.unwatch": { params: Unwatch; result: Empty };
+  /** Lists what waits for the caller: questions of agents, and ends of missions, newest first, a page at a time. May be refused with `invalid_value`. */
+  "inbox.list": { params: InboxQuery; result: InboxPage };
+  /** Watches what waits for the caller, and every change of it. May be refused with `subscription_taken`, `limit_reached`, `invalid_value`. */
+  "inbox.watch": { params: InboxWatch; result: InboxWatching };
+  /** Ends the watch of the inbox. Nothing is sent for it after the answer. May be refused with `subscription_not_found`. */
+  "inbox.unwatch": { params: Unwatch; result: Empty };
+  /** Takes an item out of the caller's inbox. May be refused with `item_not_found`, `invalid_value`. */
+  "inbox.dismiss": { params: InboxDismiss; result: Empty };
+  /** Adds a step to a plan. May be refused with `mission_not_found`, `mission_quarantined`, `step_not_found`, `invalid_value`, `limit_reached`, `illegal_transition`, `seq_conflict`, `idem_reused`. */
+  "step.add": { params: StepAdd & Idem & IfSeq; result: Ack };
+  /** Changes a step: the fields that are present. May be refused with `mission_not_found`, `mission_quarantined`, `step_not_found`, `invalid_value`, `illegal_transition`, `seq_conflict`, `idem_reused`. */
+  "step.update": { params: StepUpdate & Idem & IfSeq; result: Ack };
+  /** Moves a step, with everything under it, to another place in the plan. May be refused with `mission_not_found`, `mission_quarantined`, `step_not_found`, `step_cycle`, `illegal_transition`, `limit_reached`, `seq_conflict`, `idem_reused`. */
+  "step.move": { params: StepMove & Idem & IfSeq; result: Ack };
+  /** Removes a step with everything under it. May be refused with `mission_not_found`, `mission_quarantined`, `step_not_found`, `illegal_transition`, `seq_conflict`, `idem_reused`. */
+  "step.remove": { params: StepRef & Idem & IfSeq; result: Ack };
+  /** Logs an activity by hand. May be refused with `mission_not_found`, `mission_quarantined`, `step_not_found`, `invalid_value`, `too_large`, `seq_conflict`, `idem_reused`. */
+  "activity.add": { params: ActivityAdd & Idem & IfSeq; result: Ack };
   /** Pages through a mission's activity log, newest first. May be refused with `mission_not_found`, `mission_quarantined`, `invalid_value`. */
   "activity.list": { params: ActivityQuery; result: ActivityPage };
-  /** Writes to a mission's agent, for everyone who watches to see. May be refused with `mission_not_found`, `mission_quarantined`, `invalid_value`, `too_large`, `illegal_transition`. */
-  "message.send": { params: MessageSend; result: Ack };
+  /** Writes to a mission's agent, for everyone who watches to see. May be refused with `mission_not_found`, `mission_quarantined`, `invalid_value`, `too_large`, `illegal_transition`, `seq_conflict`, `idem_reused`. */
+  "message.send": { params: MessageSend & Idem & IfSeq; result: Ack };
   /** Pages through a mission's messages, newest first. May be refused with `mission_not_found`, `mission_quarantined`, `invalid_value`. */
   "message.list": { params: MessageQuery; result: MessagePage };
-  /** Answers what an agent asked. The first answer counts. May be refused with `mission_not_found`, `mission_quarantined`, `approval_not_found`, `already_answered`, `invalid_value`, `too_large`. */
-  "approval.answer": { params: ApprovalReply; result: Ack };
+  /** Answers what an agent asked. The first answer counts. May be refused with `mission_not_found`, `mission_quarantined`, `approval_not_found`, `already_answered`, `invalid_value`, `too_large`, `seq_conflict`, `idem_reused`. */
+  "approval.answer": { params: ApprovalReply & Idem & IfSeq; result: Ack };
   /** Lists a mission's documents. May be refused with `mission_not_found`, `mission_quarantined`. */
   "document.list": { params: MissionRef; result: DocumentList };
   /** Describes a document. May be refused with `document_not_found`. */
   "document.get": { params: DocumentRef; result: Document };
   /** Gives a document's bytes, whole or the range that is asked for (RFC 9110). May be refused with `document_not_found`, `wrong_transport`. */
   "document.download": { params: DocumentRef; result: Download };
+  /** Plans what goes wrong for those who watch a mission, to see clients cope. Refused unless the server was started with `faults`. May be refused with `faults_off`, `mission_not_found`, `mission_quarantined`, `invalid_value`. */
+  "fault.plan": { params: FaultPlan; result: Empty };
   /** Makes the actor of a mission panic, to see it come back. For drills: refused unless the server was started with `drills`. May be refused with `drills_off`, `mission_not_found`, `mission_quarantined`, `mission_restarting`. */
   "drill.panic": { params: MissionRef; result: Empty };
 }
@@ -1294,32 +1727,42 @@ export const METHODS = {
   "auth.refresh": { who: "anyone", over: "any", reads: false, idem: false, ifSeq: false },
   "auth.logout": { who: "signed_in", over: "any", reads: false, idem: false, ifSeq: false },
   "auth.user": { who: "signed_in", over: "any", reads: true, idem: false, ifSeq: false },
-  "user.create": { who: ["admin"], over: "any", reads: false, idem: false, ifSeq: false },
+  "user.create": { who: ["admin"], over: "any", reads: false, idem: true, ifSeq: false },
+  "user.update": { who: ["admin"], over: "any", reads: false, idem: true, ifSeq: false },
   "user.list": { who: ["admin", "manager"], over: "any", reads: true, idem: false, ifSeq: false },
-  "mission.create": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: false, ifSeq: false },
+  "session.list": { who: ["admin"], over: "any", reads: true, idem: false, ifSeq: false },
+  "mission.create": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: true, ifSeq: false },
   "mission.list": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "any", reads: true, idem: false, ifSeq: false },
   "mission.get": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "any", reads: true, idem: false, ifSeq: false },
-  "mission.update": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: false, ifSeq: false },
-  "mission.delete": { who: ["admin", "manager"], over: "any", reads: false, idem: false, ifSeq: false },
-  "mission.start": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: false, ifSeq: false },
-  "mission.pause": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: false, ifSeq: false },
-  "mission.resume": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: false, ifSeq: false },
-  "mission.complete": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: false, ifSeq: false },
-  "mission.cancel": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: false, ifSeq: false },
+  "mission.update": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: true, ifSeq: true },
+  "mission.delete": { who: ["admin", "manager"], over: "any", reads: false, idem: true, ifSeq: true },
+  "mission.start": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: true, ifSeq: true },
+  "mission.pause": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: true, ifSeq: true },
+  "mission.resume": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: true, ifSeq: true },
+  "mission.complete": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: true, ifSeq: true },
+  "mission.cancel": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: true, ifSeq: true },
   "mission.watch": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "socket", reads: false, idem: false, ifSeq: false },
   "mission.unwatch": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "socket", reads: false, idem: false, ifSeq: false },
-  "step.add": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: false, ifSeq: false },
-  "step.update": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: false, ifSeq: false },
-  "step.move": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: false, ifSeq: false },
-  "step.remove": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: false, ifSeq: false },
-  "activity.add": { who: ["admin", "officer", "manager", "approver"], over: "any", reads: false, idem: false, ifSeq: false },
+  "presence.set": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "socket", reads: false, idem: false, ifSeq: false },
+  "missions.watch": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "socket", reads: false, idem: false, ifSeq: false },
+  "missions.unwatch": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "socket", reads: false, idem: false, ifSeq: false },
+  "inbox.list": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "any", reads: true, idem: false, ifSeq: false },
+  "inbox.watch": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "socket", reads: false, idem: false, ifSeq: false },
+  "inbox.unwatch": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "socket", reads: false, idem: false, ifSeq: false },
+  "inbox.dismiss": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "any", reads: false, idem: false, ifSeq: false },
+  "step.add": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: true, ifSeq: true },
+  "step.update": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: true, ifSeq: true },
+  "step.move": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: true, ifSeq: true },
+  "step.remove": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: true, ifSeq: true },
+  "activity.add": { who: ["admin", "officer", "manager", "approver"], over: "any", reads: false, idem: true, ifSeq: true },
   "activity.list": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "any", reads: true, idem: false, ifSeq: false },
-  "message.send": { who: ["admin", "officer", "manager", "approver"], over: "any", reads: false, idem: false, ifSeq: false },
+  "message.send": { who: ["admin", "officer", "manager", "approver"], over: "any", reads: false, idem: true, ifSeq: true },
   "message.list": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "any", reads: true, idem: false, ifSeq: false },
-  "approval.answer": { who: ["admin", "officer", "manager", "approver"], over: "any", reads: false, idem: false, ifSeq: false },
+  "approval.answer": { who: ["admin", "officer", "manager", "approver"], over: "any", reads: false, idem: true, ifSeq: true },
   "document.list": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "any", reads: true, idem: false, ifSeq: false },
   "document.get": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "any", reads: true, idem: false, ifSeq: false },
   "document.download": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "download", reads: true, idem: false, ifSeq: false },
+  "fault.plan": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: false, ifSeq: false },
   "drill.panic": { who: ["admin"], over: "any", reads: false, idem: false, ifSeq: false },
 } as const satisfies Record<Method, MethodFacts>;
 
@@ -1337,6 +1780,14 @@ export interface Notifications {
   "mission.events": MissionEvents;
   /** Who is in a watched mission; each replaces the one before. */
   "mission.presence": MissionPresence;
+  /** Something goes on in a watched mission that is never stored; a loss is always followed by one that is whole. */
+  "mission.live": MissionLive;
+  /** A watched list of missions changed. */
+  "missions.changed": MissionsChanged;
+  /** The watched inbox changed. */
+  "inbox.changed": InboxChanged;
+  /** The server ended a watch of whatever kind; the session goes on. */
+  "watch.ended": WatchEnded;
 }
 
 /** Every code that a request may be refused with, by its name. */
@@ -1365,6 +1816,8 @@ export const FAULTS = {
   bad_login: { code: 1004, kind: "unauthenticated", temporary: false },
   /** The refresh token was used before; the whole sign-in is revoked. */
   refresh_reused: { code: 1005, kind: "unauthenticated", temporary: false },
+  /** The account was closed by an admin. */
+  account_closed: { code: 1006, kind: "unauthenticated", temporary: false },
   /** The caller's role does not allow this operation. */
   forbidden: { code: 1100, kind: "forbidden", temporary: false },
   /** This server does not take sign-ups. */
@@ -1383,6 +1836,8 @@ export const FAULTS = {
   subscription_not_found: { code: 1205, kind: "not_found", temporary: false },
   /** The organization has no such person. */
   user_not_found: { code: 1206, kind: "not_found", temporary: false },
+  /** The caller's inbox has no such item. */
+  item_not_found: { code: 1207, kind: "not_found", temporary: false },
   /** The mission's status does not allow it. */
   illegal_transition: { code: 1300, kind: "conflict", temporary: false },
   /** A step cannot stand under itself or under one of its own children. */
@@ -1397,12 +1852,20 @@ export const FAULTS = {
   already_answered: { code: 1305, kind: "conflict", temporary: false },
   /** An agent of this name is not set up on this server. */
   agent_unknown: { code: 1306, kind: "conflict", temporary: false },
+  /** The mission has moved on since `if_seq`; `data.conflict` has what changed. */
+  seq_conflict: { code: 1307, kind: "conflict", temporary: false },
+  /** The value of `idem` was used for another call. */
+  idem_reused: { code: 1308, kind: "conflict", temporary: false },
+  /** An organization needs an admin whose account is active. */
+  last_admin: { code: 1309, kind: "conflict", temporary: false },
   /** The message or a value in it is over its size limit. */
   too_large: { code: 1400, kind: "too_large", temporary: false },
   /** The mission, or the session, has as many of these as it may have. */
   limit_reached: { code: 1401, kind: "too_large", temporary: false },
   /** The caller asks too often. */
   rate_limited: { code: 1500, kind: "rate_limited", temporary: true },
+  /** The person has as many live sessions as one may have. */
+  too_many_sessions: { code: 1501, kind: "rate_limited", temporary: true },
   /** The mission is being restarted; whether the command was carried out is not known. */
   mission_restarting: { code: 1600, kind: "unavailable", temporary: true },
   /** The mission's stored history cannot be read; it is set aside and nothing was changed. */
@@ -1413,6 +1876,10 @@ export const FAULTS = {
   wrong_transport: { code: 1603, kind: "invalid", temporary: false },
   /** The operation is for drills, and this server does not allow them. */
   drills_off: { code: 1604, kind: "forbidden", temporary: false },
+  /** The server stops and takes nothing new; its next run, or its successor, does. */
+  server_restarting: { code: 1605, kind: "unavailable", temporary: true },
+  /** The operation plans faults, and this server does not allow them. */
+  faults_off: { code: 1606, kind: "forbidden", temporary: false },
   /** A value is not acceptable. */
   invalid_value: { code: 1700, kind: "invalid", temporary: false },
   /** The session takes text frames alone. */
@@ -1430,8 +1897,6 @@ export const CLOSE_CODES = {
   4001: { reason: "token expired", comeBack: true },
   /** Nothing was heard from the client for too long. */
   4008: { reason: "silent for too long", comeBack: true },
-  /** The server failed in this session alone. */
-  4011: { reason: "session failed", comeBack: true },
   /** The client does not read what it asked for. */
   4013: { reason: "too slow", comeBack: true },
   /** No valid `session.open` came in time. */

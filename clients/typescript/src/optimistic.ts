@@ -53,6 +53,7 @@ export class Optimistic {
   readonly #changed: () => void;
   #pending: Pending[] = [];
   #seen: { base: Mission; view: Mission } | undefined;
+  #latest: Mission | undefined;
   #over = false;
 
   constructor(caller: Caller, mission: MissionId, me: () => { id: string; name: string }, changed: () => void) {
@@ -98,24 +99,26 @@ export class Optimistic {
     }
   }
 
-  #latest: Mission | undefined;
-
   /** The server confirmed `base`, the last part of it by `events`: what was expected of it is no longer. */
   confirmed(base: Mission, events: readonly EventFrame[]): void {
     this.#latest = base;
-    const me = this.#me().id;
-    this.#pending = this.#pending.filter((pending) => {
-      if (pending.done !== undefined) {
-        const { seq, command } = pending.done;
-        return base.seq < seq && !events.some((event) => event.cause?.command === command && command !== undefined);
-      }
-      // The event may come before the answer: then it must not be seen twice until that is there.
-      for (const event of events) {
-        if (event.by.type === "person" && event.by.id === me) pending.arrived.push(event);
-      }
-      return true;
-    });
     this.#seen = undefined;
+    this.#pending = this.#pending.filter(({ done }) => {
+      if (done === undefined) return true;
+      const { seq, command } = done;
+      return base.seq < seq && !events.some((event) => command !== undefined && event.cause?.command === command);
+    });
+    // An event may come before the answer to its command: then it must not be seen twice until that is there.
+    const me = this.#me().id;
+    for (const event of events) {
+      if (event.by.type !== "person" || event.by.id !== me) continue;
+      this.#pending.find((pending) => this.#waitsFor(pending, event, base))?.arrived.push(event);
+    }
+  }
+
+  #waitsFor(pending: Pending, event: EventFrame, base: Mission): boolean {
+    const open = this.#expected(base, pending).filter((expected) => isWhatWasExpected(event, expected));
+    return open.length > pending.arrived.filter((came) => open.some((expected) => isWhatWasExpected(came, expected))).length;
   }
 
   /** Nothing more will be confirmed. */

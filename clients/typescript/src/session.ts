@@ -1,11 +1,12 @@
 // One connection: calls matched to their answers, heartbeats both ways, and an end that everyone who waits is told of.
 
-import { Disconnected, FlightdeckError, Refused, TimedOut, type FaultLike } from "./errors.js";
+import { Disconnected, FlightdeckError, Refused, TimedOut } from "./errors.js";
 import {
   CLOSE_CODES,
   FAULTS,
   PROFILE,
   type Closing,
+  type Fault,
   type Heartbeat,
   type Method,
   type Methods,
@@ -156,6 +157,34 @@ export class Session {
   }
 }
 
+/**
+ * Calls an operation that anyone may call, over a connection of its own that nobody is signed in on: to sign in, for
+ * one. Unlike a request by `fetch` it needs no leave for pages that came from elsewhere.
+ */
+export async function askOnce<M extends Method>(
+  address: string,
+  method: M,
+  params: Methods[M]["params"],
+  options: SessionOptions,
+): Promise<Methods[M]["result"]> {
+  const wire = new Wire(address, { notified: () => undefined, roomy: () => undefined }, options);
+  const late = setTimeout(() => {
+    wire.fail(new TimedOut(`${method} was not answered within ${options.connectTimeoutMs} ms`));
+  }, options.connectTimeoutMs);
+  try {
+    await wire.connected;
+    return await new Promise((resolve, reject) => {
+      wire.request(method, params, (outcome) => {
+        if ("error" in outcome) reject(outcome.error);
+        else resolve(outcome.result);
+      });
+    });
+  } finally {
+    clearTimeout(late);
+    wire.close();
+  }
+}
+
 /** The socket and what waits for it. */
 class Wire {
   readonly connected: Promise<void>;
@@ -269,7 +298,7 @@ class Wire {
   #read(data: unknown): void {
     this.#heard = Date.now();
     if (typeof data !== "string") return;
-    let message: { id?: unknown; method?: unknown; params?: unknown; result?: unknown; error?: FaultLike };
+    let message: { id?: unknown; method?: unknown; params?: unknown; result?: unknown; error?: Fault };
     try {
       message = JSON.parse(data);
     } catch {

@@ -1,7 +1,7 @@
 // What all watches have in common: they are asked for on every connection, and stand until someone ends them.
 
 import { Disconnected, Ended, FlightdeckError, Refused } from "./errors.js";
-import type { Method, Methods, Notifications } from "./generated.js";
+import type { Method, Methods, Notifications, WatchEnded } from "./generated.js";
 import { Listeners } from "./listeners.js";
 import type { Session } from "./session.js";
 import { backoff, type Backoff } from "./timing.js";
@@ -99,16 +99,17 @@ export abstract class Subscription {
 
   /** A notification about this. */
   notified<N extends keyof Notifications>(method: N, params: Notifications[N]): void {
-    if ((method as string) === "watch.ended") {
-      const { error } = params as unknown as { error: ConstructorParameters<typeof Refused>[0] };
-      this.#finish(new Refused(error));
+    if (method === "watch.ended") {
+      const error = new Refused((params as WatchEnded).error);
+      if (error.temporary) this.#askLater(error);
+      else this.#finish(error);
     } else {
       this.heard(method, params);
     }
   }
 
   /** The operation that ends it. */
-  protected abstract readonly ending: "mission.unwatch";
+  protected abstract readonly ending: "mission.unwatch" | "missions.unwatch" | "inbox.unwatch";
   /** Sends the request for it under `name`, and gives {@link settled} what comes of it. */
   protected abstract request(session: Session, name: string): void;
   /** Takes what a notification says. */
@@ -151,10 +152,7 @@ export abstract class Subscription {
     // The client asks again by itself on the next connection.
     if (error instanceof Disconnected) return;
     if (error instanceof Refused && !error.temporary) return this.#finish(error);
-    const after = error instanceof Refused ? (error.retryAfterMs ?? 0) : 0;
-    this.wait(error);
-    this.#unname();
-    this.#timer = setTimeout(() => this.ask(), after + backoff(this.#failures++, this.host.backoff, this.host.random));
+    this.#askLater(error);
   }
 
   /** Something of it changed. */
@@ -168,6 +166,13 @@ export abstract class Subscription {
     this.#state = "waiting";
     this.#error = error;
     this.#changed.tell();
+  }
+
+  #askLater(error: FlightdeckError): void {
+    const after = error instanceof Refused ? (error.retryAfterMs ?? 0) : 0;
+    this.#unname();
+    this.wait(error);
+    this.#timer = setTimeout(() => this.ask(), after + backoff(this.#failures++, this.host.backoff, this.host.random));
   }
 
   #finish(error: FlightdeckError): void {

@@ -6,12 +6,17 @@ import type {
   Mission,
   MissionEvents,
   MissionId,
+  MissionLive,
   MissionPresence,
   Notifications,
   Position,
+  PresenceSet,
+  Span,
+  Watch,
   Watching,
 } from "./generated.js";
 import { Listeners } from "./listeners.js";
+import { STILL, applyLive, settleLive, type Live } from "./live.js";
 import { Optimistic, type CommandMethod, type CommandOptions, type CommandParams } from "./optimistic.js";
 import { apply, skip } from "./reducer.js";
 import type { Outcome, Session } from "./session.js";
@@ -29,7 +34,19 @@ export interface Known {
 export interface WatchOptions {
   /** What is known already: then only what came since is asked for. */
   since?: Known;
+  /** Whether {@link MissionWatch.live} is wanted; it is where absent. */
+  live?: boolean;
+  /** Whether {@link MissionWatch.presence} is wanted; it is where absent. */
+  presence?: boolean;
+  /**
+   * `coalesced`: when this side is far behind, log entries may be left out. They are counted, but not in
+   * {@link Mission.activity}.
+   */
+  logs?: Watch["logs"];
 }
+
+/** What others are to see of the person. */
+export type Presenting = Omit<PresenceSet, "mission">;
 
 /** What a watch tells of, besides that something changed. */
 export interface WatchNews {
@@ -51,12 +68,18 @@ export class MissionWatch extends Subscription {
   #base: Mission | undefined;
   #head = 0;
   #presence: MissionPresence | undefined;
+  #live: Live = STILL;
+  /** What others were told to see; told again on a new connection. */
+  #presenting: Presenting | undefined;
+  readonly #wishes: Pick<Watch, "live" | "presence" | "logs">;
 
   constructor(host: Host, id: MissionId, me: () => { id: string; name: string }, options: WatchOptions) {
     super(host);
     this.id = id;
     this.#epoch = options.since?.epoch;
     this.#base = options.since?.mission;
+    const { live, presence, logs } = options;
+    this.#wishes = { ...(live === false && { live }), ...(presence === false && { presence }), ...(logs && { logs }) };
     this.#optimistic = new Optimistic(host, id, me, () => this.changed());
   }
 
@@ -86,6 +109,20 @@ export class MissionWatch extends Subscription {
     return this.#presence;
   }
 
+  /** What goes on now and is never stored: text as it is being said, who is writing, who points where. */
+  get live(): Live {
+    return this.#live;
+  }
+
+  /**
+   * Tells the others who watch what this person looks at, has seen, writes, or points at: the fields that are
+   * present. It may be lost, and is told again on every new connection.
+   */
+  present(presenting: Presenting): void {
+    this.#presenting = { ...this.#presenting, ...presenting };
+    this.#tellOthers(presenting);
+  }
+
   /** Calls `listener` with what happens; what is returned ends that. */
   onNews(listener: (news: WatchNews) => void): () => void {
     return this.#news.add(listener);
@@ -106,7 +143,7 @@ export class MissionWatch extends Subscription {
 
   protected override request(session: Session, name: string): void {
     const since = this.position;
-    const params = { mission: this.id, sub: name, ...(since && { since }) };
+    const params = { mission: this.id, sub: name, ...(since && { since }), ...this.#wishes };
     session.request("mission.watch", params, (outcome: Outcome<Watching>) => {
       this.settled(name, outcome, (watching) => this.#begin(watching));
     });
@@ -118,15 +155,31 @@ export class MissionWatch extends Subscription {
     } else if (method === "mission.presence") {
       this.#presence = params as MissionPresence;
       this.changed();
+    } else if (method === "mission.live") {
+      this.#live = applyLive(this.#live, params as MissionLive);
+      this.changed();
     }
   }
 
   protected override lost(): void {
+    // Who is writing or pointing is not known while nothing is heard.
+    this.#live = { ...STILL, texts: this.#live.texts };
     if (this.state === "ended") this.#optimistic.settleAll();
+  }
+
+  #tellOthers(presenting: Presenting): void {
+    if (this.state !== "live") return;
+    this.session?.request("presence.set", { ...presenting, mission: this.id }, () => undefined);
   }
 
   #begin(watching: Watching): void {
     this.#head = watching.head;
+    // A text that broke off while nothing was heard would stand there for ever.
+    this.#live = STILL;
+    if (this.#presenting !== undefined) {
+      const { typing: _, ...lasting } = this.#presenting;
+      this.#tellOthers(lasting);
+    }
     if (watching.resumed) return;
     this.#epoch = watching.epoch;
     this.#base = watching.snapshot;
@@ -140,14 +193,16 @@ export class MissionWatch extends Subscription {
     // Frames before the answer to the request are about a watch that began elsewhere.
     if (this.state !== "live" || mission === undefined) return;
     if (frame.epoch !== this.#epoch) return this.askAnew("the mission's history was replaced");
-    const skipped = (frame as { skipped?: { from: number; to: number }[] }).skipped ?? [];
     const fresh: EventFrame[] = [];
     let next = mission;
-    for (const piece of inOrder(frame.events, skipped)) {
+    for (const piece of inOrder(frame.events, frame.skipped ?? [])) {
       const [from, to] = "kind" in piece ? [piece.seq, piece.seq] : [Math.max(piece.from, next.seq + 1), piece.to];
       if (to <= next.seq) continue;
       if (from !== next.seq + 1) break;
-      if ("kind" in piece) fresh.push(piece);
+      if ("kind" in piece) {
+        fresh.push(piece);
+        this.#live = settleLive(this.#live, piece);
+      }
       next = "kind" in piece ? apply(next, piece) : skip(next, { from, to });
     }
     if (next !== mission) {
@@ -163,11 +218,8 @@ export class MissionWatch extends Subscription {
 }
 
 /** Events and ranges that were left out, as they follow each other. */
-function inOrder(
-  events: readonly EventFrame[],
-  skipped: readonly { from: number; to: number }[],
-): (EventFrame | { from: number; to: number })[] {
-  if (skipped.length === 0) return [...events];
-  const start = (piece: EventFrame | { from: number; to: number }): number => ("kind" in piece ? piece.seq : piece.from);
+function inOrder(events: readonly EventFrame[], skipped: readonly Span[]): readonly (EventFrame | Span)[] {
+  if (skipped.length === 0) return events;
+  const start = (piece: EventFrame | Span): number => ("kind" in piece ? piece.seq : piece.from);
   return [...events, ...skipped].sort((a, b) => start(a) - start(b));
 }

@@ -160,6 +160,21 @@ test("a watch of what is not there ends and says why, and the client goes on", a
   assert.equal((await client.call("auth.user", {})).username, "olga");
 });
 
+test("a watch of a mission that is deleted ends and says why, and the others go on", async (t) => {
+  const server = await Server.start();
+  t.after(() => server.remove());
+  const olga = await server.admin("olga");
+  const client = connect(server, olga);
+  t.after(() => client.close());
+  const [doomed, other] = [client.watch(await mission(server, olga)), client.watch(await mission(server, olga))];
+  await patiently("the mission", doomed.until(({ mission }) => mission !== undefined));
+  await server.call(olga, "mission.delete", { mission: doomed.id });
+  await assert.rejects(patiently("the end", doomed.until(() => false)), { fault: "mission_not_found" });
+  await server.call(olga, "message.send", { mission: other.id, text: "life goes on" });
+  assert.deepEqual(await caughtUp(server, olga, other), other.mission);
+  assert.equal(client.state.name, "open");
+});
+
 test("many more watches than requests that the server takes at once", async (t) => {
   const server = await Server.start("--requests-in-flight", "6");
   t.after(() => server.remove());

@@ -4,8 +4,9 @@ use schemars::{Schema, schema_for};
 
 use crate::{
     notification::{
-        Closing, HeartbeatNotice, MISSION_EVENTS, MISSION_PRESENCE, MISSION_WATCHING, MissionEvents, MissionPresence,
-        SESSION_CLOSING, SESSION_HEARTBEAT, SESSION_OPENED,
+        Closing, HeartbeatNotice, INBOX_CHANGED, InboxChanged, MISSION_EVENTS, MISSION_LIVE, MISSION_PRESENCE,
+        MISSION_WATCHING, MISSIONS_CHANGED, MissionEvents, MissionLive, MissionPresence, MissionsChanged,
+        SESSION_CLOSING, SESSION_HEARTBEAT, SESSION_OPENED, WATCH_ENDED, WatchEnded,
     },
     operations::{SessionOpened, Watching},
 };
@@ -46,6 +47,14 @@ notifications! {
     MISSION_EVENTS(MissionEvents);
     /// Who is in a watched mission; each replaces the one before.
     MISSION_PRESENCE(MissionPresence);
+    /// Something goes on in a watched mission that is never stored; a loss is always followed by one that is whole.
+    MISSION_LIVE(MissionLive);
+    /// A watched list of missions changed.
+    MISSIONS_CHANGED(MissionsChanged);
+    /// The watched inbox changed.
+    INBOX_CHANGED(InboxChanged);
+    /// The server ended a watch of whatever kind; the session goes on.
+    WATCH_ENDED(WatchEnded);
 }
 
 #[cfg(test)]

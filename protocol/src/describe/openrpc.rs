@@ -58,8 +58,8 @@ pub fn openrpc() -> Value {
 }
 
 fn method(shapes: &mut Shapes, descriptor: &Descriptor) -> Value {
-    let schema = shapes.name((descriptor.params)());
-    let params = params(shapes, &schema);
+    let (schema, guards) = shapes.params(descriptor);
+    let params = params(shapes, &schema, &guards);
     let result = shapes.name((descriptor.result)());
     let signed_in = (descriptor.who != Who::Anyone).then_some(&[Code::Unauthenticated][..]).unwrap_or_default();
     let by_role = matches!(descriptor.who, Who::Roles(_)).then_some(&[Code::Forbidden][..]).unwrap_or_default();
@@ -87,13 +87,14 @@ fn method(shapes: &mut Shapes, descriptor: &Descriptor) -> Value {
 }
 
 /// The parameters one by one: those that are needed first, as OpenRPC wants it.
-fn params(shapes: &Shapes, name: &str) -> Vec<Value> {
+fn params(shapes: &Shapes, name: &str, guards: &Map<String, Value>) -> Vec<Value> {
     let Some(schema) = shapes.all.get(name) else { return Vec::new() };
     let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let fields = schema["properties"].as_object();
     let mut found: Vec<(bool, Value)> = fields
         .into_iter()
         .flatten()
+        .chain(guards)
         .map(|(name, field)| {
             let needed = required.contains(&name.as_str());
             let mut schema = field.clone();
@@ -174,6 +175,8 @@ mod tests {
         assert_eq!(pause["x-roles"], json!(["admin", "officer", "manager"]));
         assert_eq!(pause["params"][0]["name"], "mission");
         assert_eq!(pause["params"][0]["required"], true);
+        assert_eq!(pause["params"][1]["name"], "idem");
+        assert_eq!(pause["params"][2]["name"], "if_seq");
         let errors = pause["errors"].as_array().unwrap();
         assert!(errors.contains(&json!({"$ref": "#/components/errors/illegal_transition"})));
         let codes = &document["components"]["errors"];

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use schemars::Schema;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::notifications::NOTIFICATIONS;
-use crate::{fault::FaultData, operations::TABLE};
+use crate::{Descriptor, operations::TABLE};
 
 /// Where schemars has the shapes that a schema names, and where a collection has them.
 const OF_ONE: &str = "#/$defs/";
@@ -26,13 +26,12 @@ impl Shapes {
     pub fn gather(prefix: &'static str) -> Self {
         let mut shapes = Self { prefix, all: BTreeMap::new(), clashes: Vec::new() };
         for descriptor in TABLE {
-            shapes.name((descriptor.params)());
+            shapes.params(descriptor);
             shapes.name((descriptor.result)());
         }
         for announced in NOTIFICATIONS {
             shapes.name((announced.params)());
         }
-        shapes.name(schemars::schema_for!(FaultData));
         shapes
     }
 
@@ -49,6 +48,20 @@ impl Shapes {
         }
         self.insert(name.clone(), value);
         name
+    }
+
+    /// The name of the shape of an operation's own parameters, and the schemas of its guards by their names.
+    pub fn params(&mut self, descriptor: &Descriptor) -> (String, Map<String, Value>) {
+        let mut schema = (descriptor.params)();
+        let mut guards = Map::new();
+        if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+            for guard in descriptor.guards {
+                if let Some(field) = properties.remove(guard.name()) {
+                    guards.insert(guard.name().to_owned(), field);
+                }
+            }
+        }
+        (self.name(schema), guards)
     }
 
     /// How other schemas name the shape.

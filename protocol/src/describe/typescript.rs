@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     NOTIFICATIONS, Shapes,
@@ -12,7 +12,7 @@ use crate::{
     Code, Descriptor, PROFILE,
     model::{RECENT_ACTIVITY, RECENT_MESSAGES},
     notification::Close,
-    operations::{TABLE, Verb},
+    operations::{Guard, TABLE, Verb},
 };
 
 /// What stands before a name that a schema refers to.
@@ -41,6 +41,7 @@ pub fn typescript() -> String {
             declare(&mut text, name, shape);
         }
     }
+    guards(&mut text, &mut shapes);
     methods(&mut text, &mut shapes);
     notifications(&mut text, &mut shapes);
     codes(&mut text);
@@ -160,6 +161,25 @@ fn without_null(kind: &str) -> String {
     kind.strip_suffix(" | null").unwrap_or(kind).to_owned()
 }
 
+/// The guards, each as an interface.
+fn guards(text: &mut String, shapes: &mut Shapes) {
+    for guard in [Guard::Idem, Guard::IfSeq] {
+        let schemas = TABLE.iter().find(|row| row.guards.contains(&guard)).map(|row| shapes.params(row).1);
+        let Some(field) = schemas.and_then(|mut schemas| schemas.remove(guard.name())) else { continue };
+        text.push('\n');
+        comment(text, "A parameter that guards a change.", 0);
+        let shape = json!({"properties": {guard.name(): field}});
+        let _ = writeln!(text, "export interface {} {}", guard_type(guard), members(&shape, 0));
+    }
+}
+
+fn guard_type(guard: Guard) -> &'static str {
+    match guard {
+        Guard::Idem => "Idem",
+        Guard::IfSeq => "IfSeq",
+    }
+}
+
 fn methods(text: &mut String, shapes: &mut Shapes) {
     text.push_str("\n/** Every operation: what it takes and what it gives. */\nexport interface Methods {\n");
     for descriptor in TABLE {
@@ -169,7 +189,12 @@ fn methods(text: &mut String, shapes: &mut Shapes) {
             let _ = write!(about, " May be refused with {}.", names.join(", "));
         }
         comment(text, &about, 1);
-        let (params, result) = (shapes.name((descriptor.params)()), shapes.name((descriptor.result)()));
+        let (mut params, _) = shapes.params(descriptor);
+        for guard in descriptor.guards {
+            params.push_str(" & ");
+            params.push_str(guard_type(*guard));
+        }
+        let result = shapes.name((descriptor.result)());
         let _ = writeln!(text, "  {}: {{ params: {params}; result: {result} }};", quoted(descriptor.method));
     }
     text.push_str(
@@ -196,8 +221,8 @@ fn methods(text: &mut String, shapes: &mut Shapes) {
             spaced(&roles(descriptor.who)),
             quoted(over(descriptor.over)),
             reads(descriptor),
-            takes(descriptor, "idem"),
-            takes(descriptor, "if_seq"),
+            descriptor.guards.contains(&Guard::Idem),
+            descriptor.guards.contains(&Guard::IfSeq),
         );
     }
     text.push_str("} as const satisfies Record<Method, MethodFacts>;\n");
@@ -206,11 +231,6 @@ fn methods(text: &mut String, shapes: &mut Shapes) {
 /// What is there by GET changes nothing (RFC 9110, section 9.2.1).
 fn reads(descriptor: &Descriptor) -> bool {
     descriptor.rest.iter().any(|route| route.verb == Verb::Get)
-}
-
-/// Whether the operation has a parameter of this name.
-fn takes(descriptor: &Descriptor, name: &str) -> bool {
-    (descriptor.params)().get("properties").is_some_and(|properties| properties.get(name).is_some())
 }
 
 fn notifications(text: &mut String, shapes: &mut Shapes) {

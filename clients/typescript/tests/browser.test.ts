@@ -1,0 +1,140 @@
+// A browser that shows a mission live, over a kill -9 of the server: it shows what the command line shows.
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { existsSync, mkdirSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join, normalize } from "node:path";
+import test from "node:test";
+import { promisify } from "node:util";
+import { chromium } from "playwright-core";
+import type { Mission } from "../src/index.js";
+import { PACKAGE, Server, binary, patiently, type Member } from "./support/server.js";
+
+const BROWSER = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+const TYPES: Record<string, string> = { html: "text/html", css: "text/css", js: "text/javascript" };
+
+/** The page and the client that it uses, as files. */
+async function pages(): Promise<{ url: string; close(): void }> {
+  const server = createServer((request, response) => {
+    const path = normalize(new URL(request.url ?? "/", "http://x").pathname);
+    const file = path.startsWith("/client/") ? join(PACKAGE, "dist/src", path.slice(8)) : join(PACKAGE, "examples", path);
+    readFile(file).then(
+      (bytes) => response.setHeader("content-type", TYPES[file.split(".").at(-1)!] ?? "text/plain").end(bytes),
+      () => response.writeHead(404).end(),
+    );
+  });
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    close: () => {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+/** What `flightdeck mission show --json` says. */
+async function shown(server: Server, who: Member, mission: string): Promise<Mission> {
+  const own = Object.entries(process.env).filter(([name]) => !name.startsWith("FLIGHTDECK_"));
+  const env = { ...Object.fromEntries(own), FLIGHTDECK_TOKEN: who.token, HOME: server.home };
+  const run = promisify(execFile)(binary(), ["mission", "show", mission, "--json", "--server", server.url], { env });
+  return JSON.parse((await patiently("the command line", run)).stdout);
+}
+
+/** What people see of a mission. */
+function gist({ title, status, seq, activity_count, progress, plan, messages }: Mission): unknown {
+  const steps = plan.map((step) => `${step.title}: ${step.status}`).sort();
+  return { title, status, seq, activity_count, progress, steps, messages: messages.map(({ text }) => text) };
+}
+
+test("a page in a browser shows the same mission as the command line, after a kill -9 of the server", async (t) => {
+  assert.ok(existsSync(BROWSER), `${BROWSER} is not there: install chromium, or name one in CHROMIUM`);
+  const server = await Server.start();
+  t.after(() => server.remove());
+  const olga = await server.admin("olga");
+  const title = "Order the searches for 14 Elm Road";
+  const { id } = await server.call(olga, "mission.create", { title, type: "conveyancing", priority: "high" });
+  const steps: string[] = [];
+  for (const title of ["Find the title number", "Order the local search", "Order the water search"]) {
+    steps.push((await server.call(olga, "step.add", { mission: id, title })).id!);
+  }
+  await server.call(olga, "step.add", { mission: id, title: "Pay the fee", parent: steps[1]! });
+  await server.call(olga, "step.update", { mission: id, step: steps[0]!, status: "completed", result: "EX12345" });
+  await server.call(olga, "activity.add", { mission: id, message: "the land registry answered", type: "success" });
+
+  const files = await pages();
+  t.after(() => files.close());
+  const browser = await chromium.launch({
+    executablePath: BROWSER,
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
+  t.after(() => browser.close());
+  const page = await browser.newPage({ viewport: { width: 1100, height: 800 } });
+  const errors: string[] = [];
+  page.on("pageerror", (error) => errors.push(String(error)));
+  await page.goto(`${files.url}/mission.html?server=${encodeURIComponent(server.url)}&mission=${id}`);
+
+  /** What the page shows. */
+  const seen = async (): Promise<unknown> => {
+    const field = (name: string): Promise<string> => page.locator(`[data-field="${name}"]`).innerText();
+    const plan = await page.locator("#plan li").evaluateAll((items) =>
+      items.map((item) => `${item.firstChild?.textContent}: ${(item as HTMLElement).dataset["status"]}`),
+    );
+    const messages = await page.locator("#messages li").evaluateAll((items) => items.map((item) => item.lastChild?.textContent));
+    return {
+      title: await field("title"),
+      status: (await field("status")).toLowerCase(),
+      seq: Number(await field("seq")),
+      activity_count: Number(await field("activity_count")),
+      progress: Number(await field("percent")),
+      steps: plan.sort(),
+      messages,
+    };
+  };
+  /** Waits until the page has come to the position. */
+  const comesTo = async (seq: number): Promise<void> => {
+    await page.locator(`[data-field="seq"]`, { hasText: new RegExp(`^${seq}$`) }).waitFor({ timeout: 60_000 });
+  };
+
+  await page.fill("[name=username]", "olga");
+  await page.fill("[name=password]", "not the password");
+  await page.click("#sign-in button");
+  await page.locator("#trouble", { hasText: /password/ }).waitFor();
+  await page.fill("[name=password]", "correct horse battery");
+  await page.click("#sign-in button");
+  const before = await shown(server, olga, id);
+  await comesTo(before.seq);
+  assert.deepEqual(await seen(), gist(before));
+
+  await server.killNine();
+  await page.locator("#connection[data-state=waiting], #connection[data-state=connecting]").waitFor();
+  await server.startAgain();
+  await server.call(olga, "step.update", { mission: id, step: steps[1]!, status: "running" });
+  await server.call(olga, "step.move", { mission: id, step: steps[2]!, position: 0 });
+  await server.call(olga, "activity.add", { mission: id, message: "the council is slow today", type: "warning" });
+  await server.call(olga, "mission.update", { mission: id, title: `${title}, Exeter` });
+  await page.locator("#connection[data-state=open]").waitFor({ timeout: 60_000 });
+  await page.fill("[name=text]", "Please hurry");
+  await page.click("#composer button");
+  await page.locator("#messages li:not([data-expected])").waitFor({ timeout: 60_000 });
+
+  const after = await shown(server, olga, id);
+  await comesTo(after.seq);
+  assert.deepEqual(await seen(), gist(after));
+  assert.equal(after.messages.length, 1);
+  assert.deepEqual(errors, []);
+  mkdirSync(join(PACKAGE, "dist"), { recursive: true });
+  await page.screenshot({ path: join(PACKAGE, "dist/mission.png"), fullPage: true });
+});
