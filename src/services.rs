@@ -164,6 +164,7 @@ fn tuning(settings: &Settings) -> Tuning {
             max_ms: settings.agent_restart_max_ms,
         },
         drills: settings.drills,
+        faults: settings.faults,
     }
 }
 

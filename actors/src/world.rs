@@ -112,4 +112,6 @@ pub struct Tuning {
     pub restart: RestartPolicy,
     /// Whether drills are allowed.
     pub drills: bool,
+    /// Whether faults may be planned.
+    pub faults: bool,
 }

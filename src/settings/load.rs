@@ -159,6 +159,12 @@ fn check_together(settings: &Settings) -> Result<(), (&'static str, String)> {
             ),
         ));
     }
+    for (name, is_on) in [("drills", settings.drills), ("faults", settings.faults)] {
+        if settings.production && is_on {
+            let why = format!("{name} make things fail on purpose, and production forbids that: turn one of them off");
+            return Err((name, why));
+        }
+    }
     if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&settings.log) {
         return Err(("log", format!("log: {:?} is no filter: {error}", settings.log)));
     }
@@ -311,6 +317,14 @@ mod tests {
             ("[agents.Draft]\ncommand = [\"a\"]", "desk.toml: the agent \"Draft\" has a name"),
             ("[agents.draft]\ncommand = []", "desk.toml: the agent \"draft\" has no command"),
             ("[agents.draft]\nwall_seconds = 1", "agents.draft: missing field `command`"),
+            (
+                "production = true\ndrills = true",
+                "desk.toml: drills make things fail on purpose, and production forbids",
+            ),
+            (
+                "production = true\nfaults = true",
+                "desk.toml: faults make things fail on purpose, and production forbids",
+            ),
             ("workers = ", "desk.toml: "),
         ] {
             let (_folder, file) = file(text);

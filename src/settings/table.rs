@@ -150,6 +150,10 @@ settings! {
     document_bytes: u64 = 268_435_456u64, "bytes", 1..=1_099_511_627_776;
     /// Lets admins make things fail on purpose, to see them come back.
     drills: bool = false, "";
+    /// Lets admins plan what goes wrong for those who watch, to see that clients cope.
+    faults: bool = false, "";
+    /// Whether people depend on this server: nothing may be made to fail on purpose then.
+    production: bool = false, "";
     /// What is logged: a level, or levels by module as in "info,flightdeck=debug".
     log: String = "info", "";
     /// How the log is written: text or json.

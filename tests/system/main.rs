@@ -9,6 +9,7 @@ mod bad_tokens;
 mod complaints;
 mod demo;
 mod described;
+mod faults;
 mod kill_nine;
 mod live;
 mod live_agents;

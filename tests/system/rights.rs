@@ -29,6 +29,7 @@ fn params(method: &str) -> Value {
         "activity.add" => json!({"mission": id, "message": "a"}),
         "message.send" => json!({"mission": id, "text": "a"}),
         "approval.answer" => json!({"mission": id, "approval": id, "text": "a"}),
+        "fault.plan" => json!({"mission": id, "faults": []}),
         "document.get" | "document.download" => json!({"document": id}),
         _ => json!({"mission": id}),
     }

@@ -14,6 +14,7 @@ use flightdeck_protocol::{
 
 use super::{Answer, Desk, answer, to_json, unauthenticated};
 use crate::{
+    live::Plan,
     mission::{Caller, Done},
     registry::{index_fault, not_found},
 };
@@ -94,6 +95,15 @@ impl Desk {
                 answer::<ops::ListDocuments>(&documents.ok_or_else(|| not_found(list.mission))?)
             }
             Call::GetDocument(get) => answer::<ops::GetDocument>(&self.document(get.document, caller).await?),
+            Call::PlanFaults(plan) => {
+                if !self.registry.world().tuning.faults {
+                    let message = "faults are off on this server; start it with --faults to allow them";
+                    return Err(Fault::new(Code::FaultsOff, message));
+                }
+                let mission = self.registry.find(plan.mission, caller.person.organization.id).await?;
+                mission.feed.plan_faults(Plan::read(&plan)?);
+                answer::<ops::PlanFaults>(&Empty {})
+            }
             Call::PanicMission(drill) => {
                 if !self.registry.world().tuning.drills {
                     let message = "drills are off on this server; start it with --drills true to allow them";
@@ -117,7 +127,6 @@ impl Desk {
             | Call::ListSessions(_)
             | Call::ListInbox(_)
             | Call::DismissInbox(_)
-            | Call::PlanFaults(_)
             | Call::Signup(_)
             | Call::SignIn(_)
             | Call::RefreshTokens(_)

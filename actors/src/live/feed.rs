@@ -15,7 +15,8 @@ use flightdeck_protocol::{
 use uuid::Uuid;
 
 use super::{
-    Ends, LiveNews, News, Source, Topic,
+    Ends, Harm, LiveNews, News, Plan, Source, Topic,
+    faults::{Faults, Frame},
     hub::HubHandle,
     lane::{Due, Lane},
     listeners::Listeners,
@@ -48,6 +49,7 @@ pub struct Feed {
     /// The history that positions count in.
     pub epoch: Uuid,
     rules: FeedRules,
+    faults: Faults,
     inner: Mutex<Inner>,
 }
 
@@ -117,6 +119,7 @@ impl Feed {
             organization,
             epoch,
             rules,
+            faults: Faults::default(),
             inner: Mutex::new(Inner {
                 ring: VecDeque::new(),
                 ring_bytes: 0,
@@ -161,6 +164,17 @@ impl Feed {
         let mut inner = self.lock();
         inner.ended.get_or_insert(why);
         inner.listeners.wake(self.topic());
+    }
+
+    /// Plans what goes wrong for those who watch, in the place of what was planned before. The plan
+    /// is kept in memory alone, as the feed is.
+    pub fn plan_faults(&self, plan: Plan) {
+        self.faults.replace(plan);
+    }
+
+    /// What goes wrong with this frame of a watch, if anything does.
+    pub(super) fn harm(&self, frame: Frame) -> Option<Harm> {
+        self.faults.take(frame)
     }
 
     fn topic(&self) -> Topic {

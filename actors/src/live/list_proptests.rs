@@ -176,6 +176,7 @@ impl Client {
                 Next::Frame(parts) => self.fold(&parts.concat()),
                 Next::Load(load) => now(load).expect("a reading"),
                 Next::Nothing => return,
+                Next::Harmed(harm, _) => panic!("nobody planned {harm:?}"),
                 Next::End(fault) => panic!("{fault}"),
             }
         }

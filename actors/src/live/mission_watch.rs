@@ -9,7 +9,7 @@ use flightdeck_protocol::{
     operations::{Watch, WatchKind, WatchView},
 };
 
-use super::{Feed, LiveNews, Next, Reading, Source, Subscription, Topic, Watcher};
+use super::{Feed, LiveNews, Next, Reading, Source, Subscription, Topic, Watcher, faults::Frame};
 
 /// How much of a watch goes into one frame, about.
 const FRAME_BYTES: usize = 64 * 1024;
@@ -23,6 +23,8 @@ pub struct MissionWatch {
     /// `{"sub":…,`: how its frames begin.
     head: Bytes,
     cursor: u64,
+    /// How many frames of events there were.
+    frames: u64,
     /// Whether what goes on is wanted, and up to which version it was sent.
     live: bool,
     live_seen: u64,
@@ -39,6 +41,7 @@ impl MissionWatch {
             history,
             head: super::frame_head(&wish.sub),
             cursor,
+            frames: 0,
             live: wish.live,
             live_seen: 0,
             presence_seen: 0,
@@ -48,14 +51,19 @@ impl MissionWatch {
 
     /// One `mission.events` frame. The events are shared with every other watcher; the few bytes before them are our own.
     fn events_frame(&mut self, feed: &Feed, to: u64, events: impl ExactSizeIterator<Item = Bytes>) -> Next {
-        let position = format!("\"epoch\":\"{}\",\"from\":{},\"to\":{to},\"events\":[", feed.epoch, self.cursor + 1);
+        let from = self.cursor + 1;
+        let position = format!("\"epoch\":\"{}\",\"from\":{from},\"to\":{to},\"events\":[", feed.epoch);
         let mut parts = Vec::with_capacity(events.len() * 2 + 3);
         parts.push(Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"method\":\"mission.events\",\"params\":"));
         parts.push(self.head.clone());
         parts.push(position.into());
         push_joined(&mut parts, events);
         self.cursor = to;
-        Next::Frame(parts)
+        self.frames += 1;
+        match feed.harm(Frame { number: self.frames, from, to }) {
+            Some(harm) => Next::Harmed(harm, parts),
+            None => Next::Frame(parts),
+        }
     }
 
     /// One `mission.live` frame, its items shared with every other watcher.

@@ -15,6 +15,7 @@
 mod alarm;
 mod board;
 mod boards;
+mod faults;
 mod feed;
 mod hub;
 mod lane;
@@ -34,6 +35,7 @@ use bytes::Bytes;
 
 pub use board::{Change, Shown};
 pub use boards::{Boards, Shelf, ShownMission};
+pub use faults::{Harm, Plan};
 pub use feed::{Feed, FeedRules, Reading, Watcher};
 pub use hub::{Hub, HubHandle};
 pub use lane::LiveNews;

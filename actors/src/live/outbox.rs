@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     collections::{HashMap, VecDeque},
+    pin::Pin,
     rc::{Rc, Weak},
     task::{Context, Poll, Waker},
 };
@@ -14,9 +15,10 @@ use flightdeck_protocol::{
     notification::{Close, SESSION_CLOSING, WATCH_ENDED, WatchEnded},
     operations::WatchView,
 };
-use futures_util::future::LocalBoxFuture;
+use futures_util::{FutureExt as _, future::LocalBoxFuture};
+use tokio::time::{Sleep, sleep};
 
-use super::{Hub, Next, Subscription, Topic};
+use super::{Harm, Hub, Next, Subscription, Topic};
 
 /// How many bytes of answers may wait for a client that does not read.
 const ANSWER_BYTES: usize = 8 * 1024 * 1024;
@@ -46,6 +48,8 @@ struct Inner {
     subs: HashMap<Rc<str>, Sub>,
     /// Watches that may have something to read.
     stirred: VecDeque<Rc<str>>,
+    /// A planned fault holds this back, and everything behind it.
+    held: Option<Held>,
     /// Whose sign-in it is, once the session is open.
     sign_in: Option<SessionId>,
     closing: Option<Close>,
@@ -55,6 +59,12 @@ struct Inner {
     /// Counts the watches that this session ever began.
     begun: u64,
     sent: Sent,
+}
+
+/// A frame that goes out before anything else, once its time has come.
+struct Held {
+    parts: Vec<Bytes>,
+    until: Option<Pin<Box<Sleep>>>,
 }
 
 /// What was sent since the session began.
@@ -96,6 +106,7 @@ impl Outbox {
                 answer_bytes: 0,
                 subs: HashMap::new(),
                 stirred: VecDeque::new(),
+                held: None,
                 sign_in: None,
                 closing: None,
                 said_goodbye: false,
@@ -114,7 +125,7 @@ impl Outbox {
     pub fn send(&self, text: impl Into<Bytes>) {
         let text = text.into();
         let mut inner = self.inner.borrow_mut();
-        if inner.closing.is_some() {
+        if inner.closing.is_some() || inner.ended {
             return;
         }
         inner.answer_bytes += text.len();
@@ -140,6 +151,7 @@ impl Outbox {
     pub fn cut_off(&self, close: Close) {
         let mut inner = self.inner.borrow_mut();
         inner.closing.get_or_insert(close);
+        inner.held = None;
         inner.answers.clear();
         inner.answer_bytes = 0;
         let subs = std::mem::take(&mut inner.subs);
@@ -174,9 +186,10 @@ impl Outbox {
         self.inner.borrow().subs.get(sub).map(|sub| sub.watch.topic())
     }
 
-    /// Whether the goodbye is on its way: nothing that comes in counts any more.
+    /// Whether the end is on its way: nothing that comes in counts any more.
     pub fn is_closing(&self) -> bool {
-        self.inner.borrow().closing.is_some()
+        let inner = self.inner.borrow();
+        inner.closing.is_some() || inner.ended
     }
 
     /// How much waits, and what is watched.
@@ -229,12 +242,18 @@ impl Outbox {
         inner.wake();
     }
 
-    /// The next thing to send; `None` once the goodbye was said.
+    /// The next thing to send; `None` once the goodbye was said, or where there is to be none.
     pub fn poll_next(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<Option<Outgoing>> {
         loop {
             let mut inner = self.inner.borrow_mut();
             if inner.ended {
                 return Poll::Ready(None);
+            }
+            if inner.is_held(cx) {
+                return Poll::Pending;
+            }
+            if let Some(held) = inner.held.take() {
+                return inner.text(held.parts);
             }
             if let Some(answer) = inner.answers.pop_front() {
                 inner.answer_bytes -= answer.len();
@@ -263,6 +282,20 @@ impl Outbox {
                     // There may be more: it takes its turn again, behind the others.
                     inner.stirred.push_back(name);
                     return inner.text(parts);
+                }
+                Next::Harmed(harm, parts) => {
+                    inner.stirred.push_back(name);
+                    match harm {
+                        Harm::Drop => {}
+                        Harm::Delay(wait) => {
+                            inner.held = Some(Held { parts, until: Some(Box::pin(sleep(wait))) });
+                        }
+                        Harm::Duplicate => {
+                            inner.held = Some(Held { parts: parts.clone(), until: None });
+                            return inner.text(parts);
+                        }
+                        Harm::Kill => inner.ended = true,
+                    }
                 }
                 Next::Nothing => sub.stirred = false,
                 Next::Load(load) => {
@@ -311,6 +344,16 @@ impl Inner {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
+    }
+
+    /// Whether a frame is held back that is not due yet. A goodbye does not wait for it.
+    fn is_held(&mut self, cx: &mut Context<'_>) -> bool {
+        let until = self.held.as_mut().and_then(|held| held.until.as_mut());
+        let waits = self.closing.is_none() && until.is_some_and(|until| until.poll_unpin(cx).is_pending());
+        if waits {
+            self.waker = Some(cx.waker().clone());
+        }
+        waits
     }
 
     fn text(&mut self, parts: Vec<Bytes>) -> Poll<Option<Outgoing>> {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use flightdeck_protocol::{Fault, MissionId, OrganizationId, operations::WatchView};
 use futures_util::future::LocalBoxFuture;
 
-use super::hub::HubHandle;
+use super::{Harm, hub::HubHandle};
 
 /// What watchers are woken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +44,8 @@ pub trait Subscription {
 pub enum Next {
     /// The parts of one text frame, in order.
     Frame(Vec<Bytes>),
+    /// The same, and what is to go wrong with it.
+    Harmed(Harm, Vec<Bytes>),
     /// Nothing, until it is woken.
     Nothing,
     /// Something must be read first. It is asked again when that is done; a fault ends it.

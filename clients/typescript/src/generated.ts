@@ -1762,7 +1762,7 @@ export const METHODS = {
   "document.list": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "any", reads: true, idem: false, ifSeq: false },
   "document.get": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "any", reads: true, idem: false, ifSeq: false },
   "document.download": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "download", reads: true, idem: false, ifSeq: false },
-  "fault.plan": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: false, ifSeq: false },
+  "fault.plan": { who: ["admin"], over: "any", reads: false, idem: false, ifSeq: false },
   "drill.panic": { who: ["admin"], over: "any", reads: false, idem: false, ifSeq: false },
 } as const satisfies Record<Method, MethodFacts>;
 

@@ -298,7 +298,7 @@ operations! {
 
     /// Plans what goes wrong for those who watch a mission, to see clients cope. Refused unless the server was started with `faults`.
     PlanFaults(FaultPlan) -> Empty {
-        method: "fault.plan", who: RUNNERS, over: Any, rest: [],
+        method: "fault.plan", who: ADMINS, over: Any, rest: [],
         faults: [FaultsOff, MissionNotFound, MissionQuarantined, InvalidValue],
     }
     /// Makes the actor of a mission panic, to see it come back. For drills: refused unless the server was started with `drills`.

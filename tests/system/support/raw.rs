@@ -149,6 +149,19 @@ impl RawSocket {
         }
     }
 
+    /// The messages up to the end of the connection, which comes without a close frame.
+    pub(crate) async fn until_broken_off(&mut self) -> Vec<Value> {
+        let mut heard = Vec::new();
+        loop {
+            match within("the end of the connection", self.0.next()).await {
+                Some(Ok(Message::Text(text))) => heard.push(serde_json::from_str(&text).expect("JSON")),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Err(_)) => return heard,
+                other => panic!("the connection ended in good order: {other:?}"),
+            }
+        }
+    }
+
     /// The parameters of the next notification `method`.
     pub(crate) async fn notice(&mut self, method: &str) -> Value {
         loop {
