@@ -1,5 +1,5 @@
 # Flightdeck: build, run and check. `make` alone lists the targets.
-# It needs cargo and a C compiler; what else a target needs, it brings along into target/.
+# It needs cargo and a C compiler; what else a target needs, it brings along into target/, or installs.
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -19,6 +19,11 @@ COPYPARTY_VERSION := 1.20.26
 
 VENV := $(TARGET)/venv
 VENV_READY := $(VENV)/.copyparty-$(COPYPARTY_VERSION)
+
+CLIENT := clients/typescript
+NODE_OLDEST := 20
+# The browser of the client's tests: the one given, else the first that is there.
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome || echo /usr/bin/chromium)
 
 # What `make run ARGS="…"` and `make bench ARGS="…"` pass on.
 ARGS ?=
@@ -51,9 +56,10 @@ build: tools ## Builds everything for development
 	@cargo build --locked --workspace --bins
 
 .PHONY: test
-test: fmt-check lint deny tests ## Checks everything: format, clippy, dependencies, all tests
+test: fmt-check lint deny tests client-tests ## Checks everything: format, clippy, dependencies, all tests
 	@echo
-	@echo "make test: everything passed: format, clippy, dependencies ($$(cat $(TARGET)/advisories)), tests, documentation tests"
+	@echo "make test: everything passed: format, clippy, dependencies ($$(cat $(TARGET)/advisories)), tests, documentation tests,"
+	@echo 'the TypeScript client against the server, and its page in a browser'
 
 .PHONY: lint
 lint: tools ## Runs clippy over all targets; a warning is an error
@@ -98,6 +104,20 @@ tests: tools $(VENV_READY) ## Runs all tests, without the other checks of `make 
 		cargo test --locked --workspace --no-fail-fast; \
 	fi
 
+.PHONY: client
+client: build client-tests ## Tests the TypeScript client against the server, and its page in a browser
+
+# With the server that is built already: after `tests` there is nothing to build again.
+.PHONY: client-tests
+client-tests: browser $(CLIENT)/node_modules/.package-lock.json
+	@echo 'flightdeck: the TypeScript client: its types, its tests against the server, its page in a browser'
+	@cd $(CLIENT) && FLIGHTDECK_BIN="$(TARGET)/debug/flightdeck" CHROMIUM="$(CHROMIUM)" npm test --silent
+
+$(CLIENT)/node_modules/.package-lock.json: $(CLIENT)/package.json $(CLIENT)/package-lock.json | node
+	@echo 'flightdeck: the TypeScript client: installing what its tests need (npm ci)'
+	@cd $(CLIENT) && npm ci --loglevel=error --no-audit --no-fund
+	@touch "$@"
+
 .PHONY: bench
 bench: tools ## Measures deliveries, memory and durable commands against a server it starts (options: ARGS="…")
 	@cargo build --release --locked --workspace --bins
@@ -121,6 +141,18 @@ tools:
 	@command -v cargo >/dev/null 2>&1 || { \
 		echo 'cargo is missing: install Rust 1.91 or newer from https://rustup.rs, then run make again' >&2; exit 1; }
 	@if ! command -v cc >/dev/null 2>&1; then $(call need,gcc libc6-dev,a C compiler); fi
+
+# Node and npm, for the TypeScript client and its tests.
+.PHONY: node
+node:
+	@if ! command -v node >/dev/null 2>&1 || ! command -v npm >/dev/null 2>&1; then $(call need,nodejs npm,Node with npm); fi
+	@node -e 'process.exit(parseInt(process.versions.node) < $(NODE_OLDEST))' || { \
+		echo "node is $$(node --version): install Node $(NODE_OLDEST) or newer from https://nodejs.org, then run make again" >&2; exit 1; }
+
+# A browser, for the page of the TypeScript client.
+.PHONY: browser
+browser:
+	@if ! command -v "$(CHROMIUM)" >/dev/null 2>&1; then $(call need,chromium,the browser $(CHROMIUM)); fi
 
 # copyparty: a file server that is not ours, for the test that retrieves documents from a foreign portal.
 $(VENV_READY):

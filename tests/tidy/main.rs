@@ -6,6 +6,7 @@
 mod house;
 mod links;
 mod manifests;
+mod scripts;
 mod source;
 mod text;
 mod walls;
@@ -128,11 +129,12 @@ fn nothing_unfinished_is_left_and_only_programs_print() {
 #[test]
 fn every_file_says_in_its_first_line_what_lives_there() {
     assert_tidy(texts(&[".rs"]).iter().filter_map(|(file, text)| text::opening(file, text)).collect());
+    assert_tidy(texts(&[".ts", ".js"]).iter().filter_map(|(file, text)| text::opening_of_script(file, text)).collect());
 }
 
 #[test]
 fn no_file_is_too_long_to_be_one_idea() {
-    let sources = texts(&[".rs", ".ts", ".tsx", ".py", ".sh", "Makefile"]);
+    let sources = texts(&[".rs", ".ts", ".tsx", ".js", ".py", ".sh", "Makefile"]);
     assert_tidy(sources.iter().filter_map(|(file, text)| text::length(file, text)).collect());
 }
 
@@ -141,6 +143,24 @@ fn no_secret_is_committed() {
     let named = files().into_iter().filter_map(|file| text::secret_name(&file));
     let rest = texts(&["rs", "toml", "md", "json", "yaml", "yml", "sh", "py", "ts", "txt", "service", "Dockerfile"]);
     assert_tidy(named.chain(rest.iter().filter_map(|(file, text)| text::secret_text(file, text))).collect());
+}
+
+#[test]
+fn what_npm_reads_names_no_registry_and_no_token() {
+    let settings = texts(&[".npmrc"]);
+    let locks = texts(&["package-lock.json"]);
+    assert!(!settings.is_empty() && !locks.is_empty());
+    assert_tidy(settings.iter().filter_map(|(file, text)| text::npm_secret(file, text)).collect());
+    assert_tidy(locks.iter().filter_map(|(file, text)| text::locked_registry(file, text)).collect());
+}
+
+#[test]
+fn the_typescript_client_needs_nothing_but_itself() {
+    let client = "clients/typescript/";
+    let sources = texts(&[".ts"]).into_iter().filter(|(file, _)| file.starts_with(&format!("{client}src/")));
+    assert_tidy(sources.flat_map(|(file, text)| scripts::imports(&file, &text)).collect());
+    let manifest = read(root().join(client).join("package.json"));
+    assert_tidy(scripts::dependencies(&format!("{client}package.json"), &manifest).into_iter().collect());
 }
 
 #[test]

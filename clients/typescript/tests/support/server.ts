@@ -15,6 +15,19 @@ const PASSWORD = "correct horse battery";
 /** How long anything may take before a test gives up. */
 const PATIENCE_MS = 60_000;
 
+/** What every agent's script begins with. */
+const PRELUDE = `import json, sys
+
+def say(**line):
+    print(json.dumps(line), flush=True)
+
+def hear():
+    line = sys.stdin.readline()
+    return json.loads(line) if line else sys.exit(0)
+
+start = hear()
+`;
+
 /** The program of the server. */
 export function binary(): string {
   const given = process.env["FLIGHTDECK_BIN"];
@@ -35,30 +48,33 @@ export interface Member {
 export class Server {
   readonly home = mkdtempSync(join(tmpdir(), "flightdeck-client-"));
   readonly port: number;
-  readonly #flags: readonly string[];
+  readonly #flags: string[];
   #child: ChildProcess | undefined;
 
-  private constructor(port: number, flags: readonly string[]) {
+  private constructor(port: number, flags: string[]) {
     this.port = port;
     this.#flags = flags;
   }
 
   /** A server with more flags. It keeps its port over restarts. */
-  static async start(...flags: string[]): Promise<Server> {
+  static start(...flags: string[]): Promise<Server> {
+    return Server.withAgents({}, ...flags);
+  }
+
+  /** A server with agents: each a script in Python that goes on after its start line was read. */
+  static async withAgents(agents: Record<string, string>, ...flags: string[]): Promise<Server> {
     const server = new Server(await freePort(), flags);
+    for (const [name, body] of Object.entries(agents)) {
+      const script = join(server.home, `${name}.py`);
+      writeFileSync(script, PRELUDE + body);
+      server.#flags.push("--agent", `${name}=python3 -S ${script}`);
+    }
     await server.startAgain();
     return server;
   }
 
   get url(): string {
     return `http://127.0.0.1:${this.port}`;
-  }
-
-  /** Writes a script for an agent, and gives its path. */
-  static script(home: string, name: string, body: string): string {
-    const path = join(home, name);
-    writeFileSync(path, body);
-    return path;
   }
 
   async startAgain(): Promise<void> {

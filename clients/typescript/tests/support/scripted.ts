@@ -1,0 +1,74 @@
+// A socket whose other end is written by the test, for what a real server says seldom or never.
+
+import type { SessionOpened, SocketConstructor, SocketLike } from "../../src/index.js";
+
+interface Request {
+  id: number | string;
+  method: string;
+  params: Record<string, unknown>;
+}
+
+/** The other end of one connection. */
+export class FarEnd implements SocketLike {
+  onopen: SocketLike["onopen"] = null;
+  onmessage: SocketLike["onmessage"] = null;
+  onclose: SocketLike["onclose"] = null;
+  onerror: SocketLike["onerror"] = null;
+  /** What came, in order. */
+  readonly requests: Request[] = [];
+  readonly #answers: Answers;
+
+  constructor(answers: Answers) {
+    this.#answers = answers;
+    queueMicrotask(() => this.onopen?.({}));
+  }
+
+  send(text: string): void {
+    const request: Request = JSON.parse(text);
+    this.requests.push(request);
+    const result = this.#answers[request.method]?.(request.params, this);
+    if (result !== undefined) queueMicrotask(() => this.#say({ id: request.id, result }));
+  }
+
+  /** Says something unasked. */
+  notify(method: string, params: unknown): void {
+    this.#say({ method, params });
+  }
+
+  /** Ends the connection, as a server does. */
+  end(code: number, reason = ""): void {
+    this.onclose?.({ code, reason });
+  }
+
+  close(): void {
+    this.onmessage = null;
+  }
+
+  #say(message: object): void {
+    this.onmessage?.({ data: JSON.stringify({ jsonrpc: "2.0", ...message }) });
+  }
+}
+
+/** What the other end answers to each method; nothing where nothing is given. */
+export type Answers = Record<string, (params: any, far: FarEnd) => unknown>;
+
+/** A maker of sockets whose other ends answer so; and all of them, the newest last. */
+export function scripted(answers: Answers): { WebSocket: SocketConstructor; ends: FarEnd[] } {
+  const ends: FarEnd[] = [];
+  const all = { "session.open": () => OPENED, "session.ping": () => ({ at: new Date().toISOString() }), ...answers };
+  class Scripted extends FarEnd {
+    constructor(_address: string) {
+      super(all);
+      ends.push(this);
+    }
+  }
+  return { WebSocket: Scripted, ends };
+}
+
+const OPENED = {
+  profile: "flightdeck.v1",
+  user: { id: "00000000-0000-7000-8000-000000000001", username: "olga" },
+  expires_at: "2100-01-01T00:00:00Z",
+  heartbeat: { interval_ms: 15_000, timeout_ms: 45_000 },
+  limits: { message_bytes: 65_536, requests_in_flight: 64 },
+} as unknown as SessionOpened;
