@@ -17,7 +17,7 @@ use std::{
 
 use actix::{Actor, ActorContext as _, AsyncContext as _, StreamHandler};
 use actix_http::ws::Item;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, error::ErrorInternalServerError, web};
 use actix_web_actors::ws::{self, CloseCode, CloseReason, Message, ProtocolError, WebsocketContext};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use flightdeck_actors::{
@@ -93,7 +93,13 @@ fn upgrade(
     let stream = Announced::new(stream, max_size, exceeded.clone());
     let socket = Socket { session, partial: None, max_size, exceeded };
     let control = WebsocketContext::with_codec(socket, stream, codec);
-    response.streaming(Frames { control: Box::pin(control), control_ended: false, outbox, parts: VecDeque::new() })
+    response.streaming(Frames {
+        control: Box::pin(control),
+        control_ended: false,
+        outbox,
+        parts: VecDeque::new(),
+        is_cut: false,
+    })
 }
 
 /// A peer that takes nothing for `silence` is dropped by the kernel: while it
@@ -201,6 +207,8 @@ struct Frames<S> {
     outbox: Rc<Outbox>,
     /// The rest of the frame that is being sent.
     parts: VecDeque<Bytes>,
+    /// The connection is cut off as soon as what came before has left.
+    is_cut: bool,
 }
 
 impl<S: Stream<Item = Result<Bytes, actix_web::Error>>> Stream for Frames<S> {
@@ -213,6 +221,9 @@ impl<S: Stream<Item = Result<Bytes, actix_web::Error>>> Stream for Frames<S> {
                 self.parts.pop_front();
             }
             return Poll::Ready(Some(Ok(next)));
+        }
+        if self.is_cut {
+            return Poll::Ready(Some(Err(ErrorInternalServerError("the connection is cut off, as it was planned"))));
         }
         if self.control_ended {
             return Poll::Ready(None);
@@ -237,6 +248,12 @@ impl<S: Stream<Item = Result<Bytes, actix_web::Error>>> Stream for Frames<S> {
                 frame.put_u16(close.code());
                 frame.put_slice(close.reason().as_bytes());
                 Poll::Ready(Some(Ok(frame.freeze())))
+            }
+            Poll::Ready(Some(Outgoing::Abort)) => {
+                // The frames so far are written when there is nothing more for the moment.
+                self.is_cut = true;
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => Poll::Pending,

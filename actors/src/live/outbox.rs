@@ -31,6 +31,8 @@ pub enum Outgoing {
     Text(Vec<Bytes>),
     /// The last thing: a close frame.
     Close(Close),
+    /// The last thing: the connection is cut off without a word.
+    Abort,
 }
 
 /// What waits to be sent to one session.
@@ -242,7 +244,7 @@ impl Outbox {
         inner.wake();
     }
 
-    /// The next thing to send; `None` once the goodbye was said, or where there is to be none.
+    /// The next thing to send; `None` once the last thing was.
     pub fn poll_next(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<Option<Outgoing>> {
         loop {
             let mut inner = self.inner.borrow_mut();
@@ -294,7 +296,10 @@ impl Outbox {
                             inner.held = Some(Held { parts: parts.clone(), until: None });
                             return inner.text(parts);
                         }
-                        Harm::Kill => inner.ended = true,
+                        Harm::Kill => {
+                            inner.ended = true;
+                            return Poll::Ready(Some(Outgoing::Abort));
+                        }
                     }
                 }
                 Next::Nothing => sub.stirred = false,
