@@ -1,6 +1,6 @@
 //! `bench`: every scenario, each against a fresh server of our own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -11,6 +11,7 @@ use crate::{
     report::{Figure, Output, Place, Report, say},
     server::{Folder, Server, file_system},
     signin::SignIn,
+    slow, storm,
 };
 
 /// What to run, and on what.
@@ -30,6 +31,10 @@ pub(crate) struct Bench {
     #[command(flatten)]
     fanout: fanout::Load,
     #[command(flatten)]
+    slow: slow::Load,
+    #[command(flatten)]
+    storm: storm::Load,
+    #[command(flatten)]
     create: create::Load,
     #[command(flatten)]
     commands: commands::Load,
@@ -42,6 +47,8 @@ pub(crate) struct Bench {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Scenario {
     Fanout,
+    Slow,
+    Storm,
     Create,
     Commands,
 }
@@ -64,13 +71,10 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<()> {
             Some(place) => place,
             None => place.insert(introduce(&folder)?),
         };
-        let server = Server::start(&program, &folder).await?;
-        let ran = bench.scenario(*scenario, &server.sign_up().await?).await;
-        let mut ran = ran.with_context(|| format!("{scenario:?} failed; {}", server.last_words()))?;
-        if let (Scenario::Create, [report]) = (scenario, &mut ran[..]) {
-            report.figures.push(Figure::mebibytes("server's folder on disk, the warm-up included", folder.size()));
-        }
-        server.stop().await?;
+        let mut ran = match scenario {
+            Scenario::Storm => vec![storm::run(&program, &parent, &bench.storm).await?],
+            scenario => bench.on_one_server(*scenario, &program, &folder).await?,
+        };
         for report in &ran {
             say(&report.table())?;
         }
@@ -93,11 +97,25 @@ fn introduce(folder: &Folder) -> anyhow::Result<Place> {
 }
 
 impl Bench {
+    /// Runs a scenario that needs one server, and leaves it alone.
+    async fn on_one_server(&self, scenario: Scenario, program: &Path, folder: &Folder) -> anyhow::Result<Vec<Report>> {
+        let server = Server::start(program, folder).await?;
+        let ran = self.scenario(scenario, &server.sign_up().await?).await;
+        let mut ran = ran.with_context(|| format!("{scenario:?} failed; {}", server.last_words()))?;
+        if let (Scenario::Create, [report]) = (scenario, &mut ran[..]) {
+            report.figures.push(Figure::mebibytes("server's folder on disk, the warm-up included", folder.size()));
+        }
+        server.stop().await?;
+        Ok(ran)
+    }
+
     async fn scenario(&self, scenario: Scenario, sign_in: &SignIn) -> anyhow::Result<Vec<Report>> {
         let (callers, window) = (&self.callers, &self.window);
         Ok(match scenario {
             Scenario::Fanout => vec![fanout::run(sign_in, &self.fanout, window).await?],
+            Scenario::Slow => vec![slow::run(sign_in, &self.slow, window).await?],
             Scenario::Create => vec![create::run(sign_in, &self.create, callers).await?],
+            Scenario::Storm => Vec::new(),
             Scenario::Commands => commands::run(sign_in, &self.commands, callers, window).await?,
         })
     }

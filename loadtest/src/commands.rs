@@ -140,7 +140,7 @@ async fn over(
         window.seconds,
         window.warm_up
     );
-    Ok(Report { scenario: "commands", setup, figures })
+    Ok(Report { scenario: "commands", setup, figures, compared: Vec::new() })
 }
 
 /// One caller: a command, its answer, the next.

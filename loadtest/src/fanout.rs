@@ -1,7 +1,7 @@
-//! `fanout`: one mission, many watchers, events on a schedule.
+//! `fanout`: the same watchers, all on one mission and spread over many, events on a schedule.
 
 use std::{
-    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -13,7 +13,7 @@ use crate::{
     options::Window,
     progress::Progress,
     publisher::{Published, Schedule, publish_aside},
-    report::{Figure, Report, Unit},
+    report::{Figure, Report, Side, Unit},
     signin::{SignIn, started_mission},
     watchers::{Tally, Watchers, Working},
 };
@@ -29,45 +29,76 @@ const CALM: Duration = Duration::from_secs(1);
 #[group(skip)]
 #[command(next_help_heading = "Fan-out")]
 pub(crate) struct Load {
-    /// How many sockets watch the mission
+    /// How many sockets watch
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = value_parser!(u32).range(1..=100_000))]
     watchers: u32,
-    /// How many events are published a second
+    /// How many events each of them gets a second: so many are published on each mission
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = value_parser!(u32).range(1..=10_000))]
     rate: u32,
+    /// Over how many missions the watchers are spread; one run for each number, to be read side by side
+    #[arg(
+        long,
+        value_name = "N,…",
+        value_delimiter = ',',
+        default_values_t = [1, 50],
+        value_parser = value_parser!(u32).range(1..=10_000)
+    )]
+    spread: Vec<u32>,
 }
 
-/// Runs the scenario.
+/// Runs the scenario, once for each number of missions.
 pub(crate) async fn run(sign_in: &SignIn, load: &Load, window: &Window) -> anyhow::Result<Report> {
-    let Load { watchers, rate } = load;
+    let mut compared = Vec::new();
+    for missions in &load.spread {
+        compared.push(over(*missions, sign_in, load, window).await?);
+    }
+    let setup = format!(
+        "{} watchers, {} events/s of {} bytes for each, {} s after {} s of warm-up",
+        load.watchers, load.rate, window.bytes, window.seconds, window.warm_up
+    );
+    Ok(Report { scenario: "fanout", setup, figures: Vec::new(), compared })
+}
+
+/// One run, with the watchers spread over `count` missions.
+async fn over(count: u32, sign_in: &SignIn, load: &Load, window: &Window) -> anyhow::Result<Side> {
+    let Load { watchers, rate, .. } = load;
+    ensure!(watchers % count == 0, "{watchers} watchers cannot be spread evenly over {count} missions");
     let progress = Progress::new();
-    progress.show(format_args!("fanout: {watchers} watchers connect"));
+    progress.show(format_args!("fanout: {watchers} watchers of {count} missions connect"));
     let session = sign_in.connect().await?;
-    let mission = started_mission(&session, "Load: fan-out").await?;
+    let mut missions = Vec::new();
+    for number in 0..count {
+        missions.push(started_mission(&session, &format!("Load: fan-out {number}")).await?);
+    }
     let connected = Instant::now();
-    let standing = Watchers::standing(sign_in.watch_many(mission, *watchers).await?).await?;
+    let standing = Watchers::standing(sign_in.watch_many(&missions, *watchers).await?).await?;
     let connecting = connected.elapsed();
 
+    let rate = rate * count;
     let schedule = Schedule {
-        rate: *rate,
-        events: u64::from(*rate) * (window.seconds + window.warm_up),
+        rate,
+        events: u64::from(rate) * (window.seconds + window.warm_up),
         bytes: window.bytes as usize,
         counted_from: window.warm_up(),
     };
     let began = Instant::now() + CALM;
-    let tally = Arc::new(Tally::new(began, schedule.counted_from));
+    let tally = Arc::new(Tally::new(began, &[schedule.counted_from]));
     let mut working = standing.start(&tally);
-    let publishing = publish_aside(sign_in.clone(), mission, schedule, began);
+    let publishing = publish_aside(sign_in.clone(), missions, schedule, began);
     let (published, costs) = tokio::select! {
         measured = measure(sign_in.meter, &schedule, began, &tally, &progress, publishing) => measured?,
         error = working.failed() => return Err(error),
     };
     let costs = finish(sign_in.meter, working, &published, costs).await?;
 
-    let deliveries = tally.deliveries.load(Relaxed);
-    let expected = u64::from(*rate) * window.seconds * u64::from(*watchers);
+    let deliveries = tally.deliveries();
+    let expected = u64::from(rate / count) * window.seconds * u64::from(*watchers);
     ensure!(deliveries == expected, "{deliveries} deliveries were counted where {expected} should have been");
-    Ok(report(load, window, &tally, &published, &costs, connecting))
+    let mut figures = figures(window, &tally, &published, &costs);
+    figures.push(Figure::new("time to connect all watchers", connecting.as_secs_f64(), Unit::Seconds));
+    figures.extend(published.late.figures("load client: due to sent"));
+    figures.extend(costs.own.figures("load client:", "delivery", deliveries, costs.elapsed));
+    Ok(Side::new(if count == 1 { "1 mission".to_owned() } else { format!("{count} missions") }, figures))
 }
 
 /// What the server and this program had spent at two moments.
@@ -116,7 +147,7 @@ async fn measure(
                 if at_start.is_none() {
                     at_start = Some(Costs::now(meter)?);
                 }
-                let (seconds, deliveries) = (began.elapsed().as_secs(), tally.deliveries.load(Relaxed));
+                let (seconds, deliveries) = (began.elapsed().as_secs(), tally.deliveries());
                 progress.show(format_args!("fanout: {seconds} s, {deliveries} deliveries"));
             }
         }
@@ -131,43 +162,29 @@ async fn finish(
     published: &Published,
     costs: Costs,
 ) -> anyhow::Result<Spent> {
-    working.until_all_have(published.last_seq, PATIENCE).await?;
+    working.until_all_have(&published.last_seqs, PATIENCE).await?;
     let spent = Costs::now(meter)?.since(&costs);
     working.finish().await?;
     Ok(spent)
 }
 
-fn report(
-    load: &Load,
-    window: &Window,
-    tally: &Tally,
-    published: &Published,
-    spent: &Spent,
-    connecting: Duration,
-) -> Report {
-    let Load { watchers, rate } = load;
-    let deliveries = tally.deliveries.load(Relaxed);
+fn figures(window: &Window, tally: &Tally, published: &Published, spent: &Spent) -> Vec<Figure> {
+    let deliveries = tally.deliveries();
     let frames = tally.frames.load(Relaxed);
     let seconds = window.measured().as_secs_f64();
     let mut figures = vec![
         Figure::count("deliveries, none missing, repeated or out of order", deliveries),
         Figure::new("deliveries a second", deliveries as f64 / seconds, Unit::PerSecond),
+        Figure::new("events published a second", published.acknowledged.count() as f64 / seconds, Unit::PerSecond),
     ];
     if let Some(server) = spent.server {
         figures.extend(server.figures("server", "delivery", deliveries, spent.elapsed));
     }
-    figures.extend(tally.latency.lock().unwrap_or_else(PoisonError::into_inner).figures("due to delivered"));
+    figures.extend(tally.latency(0).figures("due to delivered"));
     figures.extend(published.acknowledged.figures("due to acknowledged as durable"));
     figures.extend([
         Figure::new("events a frame", deliveries as f64 / frames.max(1) as f64, Unit::Ratio),
         Figure::new("bytes a frame", tally.bytes.load(Relaxed) as f64 / frames.max(1) as f64, Unit::Bytes),
-        Figure::new("time to connect all watchers", connecting.as_secs_f64(), Unit::Seconds),
     ]);
-    figures.extend(published.late.figures("load client: due to sent"));
-    figures.extend(spent.own.figures("load client:", "delivery", deliveries, spent.elapsed));
-    let setup = format!(
-        "1 mission, {watchers} watchers, {rate} events/s of {} bytes for {} s after {} s of warm-up",
-        window.bytes, window.seconds, window.warm_up
-    );
-    Report { scenario: "fanout", setup, figures }
+    figures
 }

@@ -1,12 +1,14 @@
 //! `flightdeck-loadtest`: many missions and many watchers against a running Flightdeck server, and what it costs.
 //!
-//! A scenario is a file: [`fanout`], [`create`], [`commands`]. [`bench`] starts
-//! a server of its own for each of them. The rest is what they share.
+//! A scenario is a file: [`fanout`], [`slow`], [`storm`], [`create`], [`commands`]. [`bench`]
+//! starts a server of its own for each of them. The rest is what they share.
 
 mod bench;
+mod callers;
 mod commands;
 mod create;
 mod fanout;
+mod herd;
 mod latency;
 mod meter;
 mod options;
@@ -16,12 +18,15 @@ mod report;
 mod scan;
 mod server;
 mod signin;
+mod slow;
+mod storm;
 mod watchers;
 
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::{
     bench::Bench,
@@ -44,19 +49,25 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// One mission and many watchers: CPU a delivery, and how long an event takes to reach everyone
+    /// Many watchers of one mission, and as many of many missions: CPU a delivery, and how long an event takes to
+    /// reach everyone
     ///
     /// Events are published on a schedule, whether earlier ones were answered or
     /// not, and latency counts from the moment that an event was due: a server that
     /// stands still cannot make itself look better by holding back the questions.
     Fanout(Fanout),
+    /// Watchers that stop reading for a while: what the others notice, what the server holds, how they come back
+    ///
+    /// It runs twice, first with all of them reading; --seconds says how long all
+    /// read before the pause, and after it.
+    Slow(Slow),
     /// Many small missions, created and started: bytes of memory each, and how many a second
     ///
     /// The missions have no agent: people work on them, so no processes are started.
     Create(Create),
     /// Durable commands from many callers, each of which awaits its answer: how many a second, and how long each takes
     Commands(Commands),
-    /// Everything above, each against a release server that this starts on an empty folder and a free port
+    /// Everything above, and sessions that come back all at once after a crash, each against a release server that this starts on an empty folder and a free port
     Bench(Bench),
 }
 
@@ -66,6 +77,18 @@ struct Fanout {
     target: Target,
     #[command(flatten)]
     load: fanout::Load,
+    #[command(flatten)]
+    window: Window,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Args)]
+struct Slow {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    load: slow::Load,
     #[command(flatten)]
     window: Window,
     #[command(flatten)]
@@ -102,6 +125,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // Fails only if there is a provider already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    raise_open_files();
     // One thread: this program shares its cores with the server that it measures.
     let ran = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -114,6 +138,16 @@ fn main() -> ExitCode {
             eprintln!("flightdeck-loadtest: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Takes as many open files as the system lets this process have: each socket is one. The servers that it starts
+/// inherit that.
+fn raise_open_files() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        eprintln!("flightdeck-loadtest: the limit of open files stays as it is: {error}");
     }
 }
 
@@ -132,6 +166,10 @@ async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Fanout(Fanout { target, load, window, output }) => {
             let report = fanout::run(&target.sign_in().await?, &load, &window).await?;
+            output.write(&[report])
+        }
+        Command::Slow(Slow { target, load, window, output }) => {
+            let report = slow::run(&target.sign_in().await?, &load, &window).await?;
             output.write(&[report])
         }
         Command::Create(Create { target, load, callers, output }) => {
@@ -158,9 +196,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_measured_is_refused() {
-        for wrong in
-            [&["fanout", "--watchers", "0"][..], &["fanout", "--bytes", "10"], &["commands", "--missions", "64,0"]]
-        {
+        for wrong in [
+            &["fanout", "--watchers", "0"][..],
+            &["fanout", "--spread", "1,0"],
+            &["fanout", "--bytes", "10"],
+            &["commands", "--missions", "64,0"],
+        ] {
             assert!(Cli::try_parse_from([&["flightdeck-loadtest"], wrong].concat()).is_err(), "{wrong:?}");
         }
         assert!(Cli::try_parse_from(["flightdeck-loadtest", "bench", "--rate", "20", "--missions", "64,1"]).is_ok());

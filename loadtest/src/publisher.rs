@@ -22,11 +22,13 @@ use crate::{latency::Latency, scan, signin::SignIn};
 /// Unanswered commands that a session may have; the server refuses a 65th. Beyond it the
 /// publisher waits, and the wait counts in every latency, which runs from the due time.
 const IN_FLIGHT: usize = 64;
+/// Events a second of one session; for more, the publisher has more sessions.
+const SESSION_RATE: u32 = 500;
 
 /// What is published, and when.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schedule {
-    /// Events a second.
+    /// Events a second, on all missions together: each has its turn.
     pub(crate) rate: u32,
     /// How many altogether.
     pub(crate) events: u64,
@@ -45,8 +47,8 @@ impl Schedule {
 
 /// What the publisher saw.
 pub(crate) struct Published {
-    /// The position of the last event.
-    pub(crate) last_seq: u64,
+    /// The position of each mission's last event.
+    pub(crate) last_seqs: Vec<u64>,
     /// From when a command was due until its answer said that it is on disk.
     pub(crate) acknowledged: Latency,
     /// From when a command was due until it was sent.
@@ -57,7 +59,7 @@ pub(crate) struct Published {
 /// program's watchers. It connects first, so `began` has to be a moment ahead.
 pub(crate) async fn publish_aside(
     sign_in: SignIn,
-    mission: MissionId,
+    missions: Vec<MissionId>,
     schedule: Schedule,
     began: Instant,
 ) -> anyhow::Result<Published> {
@@ -65,7 +67,10 @@ pub(crate) async fn publish_aside(
     std::thread::Builder::new().name("publisher".to_owned()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let published = runtime.context("no runtime").and_then(|runtime| {
-            runtime.block_on(async { publish(sign_in.connect().await?, mission, schedule, began).await })
+            runtime.block_on(async {
+                let sessions = sign_in.connect_many(schedule.rate.div_ceil(SESSION_RATE)).await?;
+                publish(&sessions, &missions, schedule, began).await
+            })
         });
         // An error means that the run failed elsewhere.
         let _ = done.send(published);
@@ -74,34 +79,37 @@ pub(crate) async fn publish_aside(
 }
 
 async fn publish(
-    session: Session,
-    mission: MissionId,
+    sessions: &[Session],
+    missions: &[MissionId],
     schedule: Schedule,
     began: Instant,
 ) -> anyhow::Result<Published> {
-    let room = Arc::new(Semaphore::new(IN_FLIGHT));
+    let sessions: Vec<_> = sessions.iter().map(|session| (session, Arc::new(Semaphore::new(IN_FLIGHT)))).collect();
     let mut commands = JoinSet::new();
-    let mut published = Published { last_seq: 0, acknowledged: Latency::new(), late: Latency::new() };
+    let mut published =
+        Published { last_seqs: vec![0; missions.len()], acknowledged: Latency::new(), late: Latency::new() };
     for index in 0..schedule.events {
         let due = schedule.due(index);
         tokio::time::sleep_until((began + due).into()).await;
+        let (session, room) = &sessions[index as usize % sessions.len()];
+        let mission = index as usize % missions.len();
         let permit = room.clone().acquire_owned().await?;
         if due >= schedule.counted_from {
             published.late.record(began.elapsed().saturating_sub(due));
         }
         let activity = ActivityAdd {
-            mission,
+            mission: missions[mission],
             activity_type: ActivityType::default(),
             message: scan::message(due.as_micros() as u64, schedule.bytes),
             details: None,
             step: None,
         };
-        let session = session.clone();
+        let session = Session::clone(session);
         commands.spawn(async move {
             let answer = session.call::<AddActivity>(activity).await;
-            let answered = began.elapsed();
+            let at = began.elapsed();
             drop(permit);
-            (answer, due, answered)
+            Answered { mission, answer, due, at }
         });
         while let Some(answered) = commands.try_join_next() {
             published.answered(answered?, &schedule)?;
@@ -113,15 +121,24 @@ async fn publish(
     Ok(published)
 }
 
-/// An answer, when its command was due, and when it came.
-type Answered = (Result<Ack, ClientError>, Duration, Duration);
+/// The answer to a command.
+struct Answered {
+    /// Which of the missions it was for.
+    mission: usize,
+    answer: Result<Ack, ClientError>,
+    /// When the command was due, after the beginning.
+    due: Duration,
+    /// When the answer came.
+    at: Duration,
+}
 
 impl Published {
-    fn answered(&mut self, (answer, due, answered): Answered, schedule: &Schedule) -> anyhow::Result<()> {
+    fn answered(&mut self, answered: Answered, schedule: &Schedule) -> anyhow::Result<()> {
+        let Answered { mission, answer, due, at } = answered;
         let ack = answer.context("an activity was not taken")?;
-        self.last_seq = self.last_seq.max(ack.seq);
+        self.last_seqs[mission] = self.last_seqs[mission].max(ack.seq);
         if due >= schedule.counted_from {
-            self.acknowledged.record(answered.saturating_sub(due));
+            self.acknowledged.record(at.saturating_sub(due));
         }
         Ok(())
     }

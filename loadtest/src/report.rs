@@ -67,7 +67,7 @@ impl Figure {
         Self::new(name, count as f64, Unit::Count)
     }
 
-    pub(crate) fn mebibytes(name: &str, bytes: u64) -> Self {
+    pub(crate) fn mebibytes(name: impl Into<String>, bytes: u64) -> Self {
         Self::new(name, bytes as f64 / f64::from(1 << 20), Unit::MebiBytes)
     }
 }
@@ -81,25 +81,67 @@ pub(crate) struct Report {
     pub(crate) setup: String,
     /// What came of it.
     pub(crate) figures: Vec<Figure>,
+    /// What came of it in each of several settings, to be read side by side.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) compared: Vec<Side>,
 }
+
+/// The same figures in one of several settings.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Side {
+    /// The setting, in a few words.
+    pub(crate) name: String,
+    /// The figures, of the same names and in the same order on every side.
+    pub(crate) figures: Vec<Figure>,
+}
+
+impl Side {
+    pub(crate) fn new(name: impl Into<String>, figures: Vec<Figure>) -> Self {
+        Self { name: name.into(), figures }
+    }
+}
+
+/// A line of a table: a name, values, a unit.
+type Row<'a> = (&'a str, Vec<String>, &'a str);
 
 impl Report {
     /// The report as a table.
     pub(crate) fn table(&self) -> String {
-        let row = |figure: &Figure| {
-            let (unit, decimals) = figure.unit.written();
-            (figure.name.clone(), grouped(figure.value, decimals), unit)
-        };
-        let rows: Vec<(String, String, &str)> = self.figures.iter().map(row).collect();
-        let names = rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
-        let values = rows.iter().map(|(_, value, _)| value.len()).max().unwrap_or(0);
         let mut table = format!("{}: {}\n", self.scenario, self.setup);
-        for (name, value, unit) in rows {
-            let row = format!("  {name:<names$}  {value:>values$} {unit}");
-            table.push_str(row.trim_end());
-            table.push('\n');
-        }
+        let alone = self.figures.iter().map(|figure| {
+            let (unit, decimals) = figure.unit.written();
+            (figure.name.as_str(), vec![grouped(figure.value, decimals)], unit)
+        });
+        align(&mut table, &alone.collect::<Vec<Row<'_>>>());
+        let Some(first) = self.compared.first() else { return table };
+        let heads = self.compared.iter().map(|side| side.name.clone()).collect();
+        let beside = first.figures.iter().enumerate().map(|(index, figure)| {
+            let (unit, decimals) = figure.unit.written();
+            let value =
+                |side: &Side| side.figures.get(index).map_or_else(String::new, |it| grouped(it.value, decimals));
+            (figure.name.as_str(), self.compared.iter().map(value).collect(), unit)
+        });
+        let rows: Vec<Row<'_>> = std::iter::once(("", heads, "")).chain(beside).collect();
+        align(&mut table, &rows);
         table
+    }
+}
+
+/// Writes the rows with their columns one below the other.
+fn align(table: &mut String, rows: &[Row<'_>]) {
+    let names = rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
+    let columns = rows.iter().map(|(_, values, _)| values.len()).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|(_, values, _)| Some(values.get(column)?.len())).max();
+    let widths: Vec<usize> = (0..columns).filter_map(width).collect();
+    for (name, values, unit) in rows {
+        let mut row = format!("  {name:<names$}");
+        for (value, width) in values.iter().zip(&widths) {
+            row.push_str(&format!("  {value:>width$}"));
+        }
+        row.push(' ');
+        row.push_str(unit);
+        table.push_str(row.trim_end());
+        table.push('\n');
     }
 }
 
@@ -170,8 +212,22 @@ mod tests {
                 Figure::new("latency, p50", 1.5, Unit::Milliseconds),
                 Figure::new("change", -1_000.0, Unit::Bytes),
             ],
+            compared: Vec::new(),
         };
         let expected = "fanout: two watchers\n  deliveries    1,234,567\n  latency, p50       1.50 ms\n  change           -1,000 bytes\n";
+        assert_eq!(report.table(), expected);
+    }
+
+    #[test]
+    fn sides_stand_beside_each_other_under_their_names() {
+        let side = |name: &str, p99| Side::new(name, vec![Figure::new("latency, p99", p99, Unit::Milliseconds)]);
+        let report = Report {
+            scenario: "slow",
+            setup: "one does not read".to_owned(),
+            figures: vec![Figure::count("watchers", 100)],
+            compared: vec![side("all read", 2.0), side("one does not", 12.25)],
+        };
+        let expected = "slow: one does not read\n  watchers  100\n                all read  one does not\n  latency, p99      2.00         12.25 ms\n";
         assert_eq!(report.table(), expected);
     }
 }

@@ -90,10 +90,22 @@ impl Server {
 
     /// Starts `program` on `folder`, and waits until it listens. The environment's settings for servers do not reach it.
     pub(crate) async fn start(program: &Path, folder: &Folder) -> anyhow::Result<Self> {
+        Self::start_on(program, folder, "127.0.0.1:0").await
+    }
+
+    /// Kills it, without a warning, and starts it again where it was.
+    pub(crate) async fn crash(self, program: &Path, folder: &Folder) -> anyhow::Result<Self> {
+        let listen = self.url.trim_start_matches("http://").to_owned();
+        self.stop().await?;
+        Self::start_on(program, folder, &listen).await
+    }
+
+    async fn start_on(program: &Path, folder: &Folder, listen: &str) -> anyhow::Result<Self> {
         let log = folder.path().join("server.log");
-        let log_file = fs::File::create(&log).with_context(|| format!("{} cannot be written", log.display()))?;
+        let log_file = fs::File::options().create(true).append(true).open(&log);
+        let log_file = log_file.with_context(|| format!("{} cannot be written", log.display()))?;
         let mut command = Command::new(program);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(folder.path().join("data"));
+        command.args(["serve", "--listen", listen, "--data-dir"]).arg(folder.path().join("data"));
         // The folder has no flightdeck.toml that could change what is measured.
         command.current_dir(folder.path());
         for (name, _) in std::env::vars_os() {
@@ -124,8 +136,12 @@ impl Server {
             email: None,
             organization: None,
         };
-        let pid = self.process.id().context("the server has ended")?;
-        SignIn::sign_up(self.url.clone(), Meter::process(pid)?, &account).await
+        SignIn::sign_up(self.url.clone(), self.meter()?, &account).await
+    }
+
+    /// What its process costs.
+    pub(crate) fn meter(&self) -> anyhow::Result<Meter> {
+        Meter::process(self.process.id().context("the server has ended")?)
     }
 
     /// The end of its log.
@@ -138,7 +154,7 @@ impl Server {
         }
     }
 
-    /// Ends it, and waits until it is gone.
+    /// Kills it, and waits until it is gone.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.process.kill().await.context("the server cannot be stopped")
     }

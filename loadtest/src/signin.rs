@@ -3,8 +3,8 @@
 use anyhow::{Context as _, bail};
 use flightdeck_protocol::{
     MissionId,
-    client::{Notices, Session},
-    operations::{CreateMission, Login, MissionNew, MissionRef, NewAccount, SignedIn, StartMission},
+    client::{ClientError, FixedToken, Follow, Notices, Options, Session},
+    operations::{CreateMission, Login, MissionNew, MissionRef, NewAccount, Position, SignedIn, StartMission},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Serialize, de::DeserializeOwned};
@@ -13,6 +13,14 @@ use crate::{meter::Meter, options::Target};
 
 /// Connections that are opened at the same time.
 const CONNECTING: usize = 32;
+
+/// A session that is to watch a mission: what it is told comes first.
+pub(crate) struct Connected {
+    /// Which of the missions.
+    pub(crate) mission: usize,
+    pub(crate) session: Session,
+    pub(crate) notices: Notices,
+}
 
 /// A person who is signed in on a server.
 #[derive(Clone)]
@@ -52,20 +60,40 @@ impl SignIn {
     }
 
     /// A session; what the server says unasked is thrown away.
-    pub(crate) async fn connect(&self) -> anyhow::Result<Session> {
+    pub(crate) async fn connect(&self) -> Result<Session, ClientError> {
         let (session, _) = Session::connect(&self.server, Some(&self.token)).await?;
         Ok(session)
     }
 
     /// `count` sessions.
     pub(crate) async fn connect_many(&self, count: u32) -> anyhow::Result<Vec<Session>> {
-        stream::iter((0..count).map(|_| self.connect())).buffer_unordered(CONNECTING).try_collect().await
+        Ok(stream::iter((0..count).map(|_| self.connect())).buffer_unordered(CONNECTING).try_collect().await?)
     }
 
-    /// `count` sessions that each watch `mission`.
-    pub(crate) async fn watch_many(&self, mission: MissionId, count: u32) -> anyhow::Result<Vec<(Session, Notices)>> {
-        let watch = || async move { Ok(Session::connect_mission(&self.server, mission, Some(&self.token)).await?) };
-        stream::iter((0..count).map(|_| watch())).buffer_unordered(CONNECTING).try_collect().await
+    /// `count` sessions that each watch one of `missions`, as many of each, with the number of the mission.
+    pub(crate) async fn watch_many(&self, missions: &[MissionId], count: u32) -> anyhow::Result<Vec<Connected>> {
+        let watch = |index: u32| async move {
+            let mission = index as usize % missions.len();
+            let (session, notices) = self.watch(missions[mission], None).await?;
+            Ok(Connected { mission, session, notices })
+        };
+        stream::iter((0..count).map(watch)).buffer_unordered(CONNECTING).try_collect().await
+    }
+
+    /// Follows `mission` for ever, as a client of ours does.
+    pub(crate) fn follow(&self, mission: MissionId) -> Follow {
+        Follow::start(&self.server, mission, None, FixedToken(self.token.clone()))
+    }
+
+    /// A session that watches `mission`, from `since` on if that is given.
+    pub(crate) async fn watch(
+        &self,
+        mission: MissionId,
+        since: Option<Position>,
+    ) -> Result<(Session, Notices), ClientError> {
+        let since = since.map_or_else(String::new, |Position { epoch, seq }| format!("?since={epoch}:{seq}"));
+        let path = format!("/ws/missions/{mission}{since}");
+        Session::connect_with(&self.server, &path, Some(&self.token), Options::default()).await
     }
 }
 

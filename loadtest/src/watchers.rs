@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -10,70 +10,73 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 use flightdeck_protocol::{
-    client::{Notices, Session},
+    client::Notices,
     notification::{MISSION_EVENTS, MISSION_WATCHING, Notice},
+    operations::Watching,
 };
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
-use crate::{latency::Latency, scan::Sequence};
+use crate::{latency::Latency, scan::Sequence, signin::Connected};
 
 /// How long a watch may take to stand.
 const STANDING: Duration = Duration::from_secs(30);
 /// How long watchers stay after the last event, to see whether anything comes twice.
 const LINGER: Duration = Duration::from_millis(300);
 
-/// What was delivered to all watchers.
+/// What was delivered to all watchers, by when it was due.
 pub(crate) struct Tally {
     /// When the run began: due times count from here.
     began: Instant,
-    /// Events that were due before this are not counted.
-    counted_from_us: u64,
-    /// Events delivered, each once a watcher.
-    pub(crate) deliveries: AtomicU64,
-    /// Frames that carried them.
+    /// Stretches of the run, one after the other. What was due before the first is not counted.
+    phases: Vec<Phase>,
+    /// Frames that carried what counts.
     pub(crate) frames: AtomicU64,
     /// The length of those frames, in bytes.
     pub(crate) bytes: AtomicU64,
-    /// From when an event was due until a watcher had it.
-    pub(crate) latency: Mutex<Latency>,
+}
+
+/// Deliveries of events that were due in one stretch of the run.
+struct Phase {
+    from_us: u64,
+    latency: Mutex<Latency>,
 }
 
 impl Tally {
-    pub(crate) fn new(began: Instant, counted_from: Duration) -> Self {
-        Self {
-            began,
-            counted_from_us: counted_from.as_micros() as u64,
-            deliveries: AtomicU64::new(0),
-            frames: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            latency: Mutex::new(Latency::new()),
-        }
+    /// Counts from `began` on, apart for each stretch that begins at one of `phases`, which ascend.
+    pub(crate) fn new(began: Instant, phases: &[Duration]) -> Self {
+        let phase = |from: &Duration| Phase { from_us: from.as_micros() as u64, latency: Mutex::new(Latency::new()) };
+        Self { began, phases: phases.iter().map(phase).collect(), frames: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+    }
+
+    /// Events delivered in all stretches, each once a watcher.
+    pub(crate) fn deliveries(&self) -> u64 {
+        (0..self.phases.len()).map(|phase| self.latency(phase).count()).sum()
+    }
+
+    /// From when an event was due until a watcher had it, for those that were due in this stretch.
+    pub(crate) fn latency(&self, phase: usize) -> MutexGuard<'_, Latency> {
+        self.phases[phase].latency.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn delivered(&self, due_us: u64, now_us: u64) -> bool {
-        if due_us < self.counted_from_us {
-            return false;
-        }
-        self.deliveries.fetch_add(1, Relaxed);
-        let took = Duration::from_micros(now_us.saturating_sub(due_us));
-        self.latency.lock().unwrap_or_else(PoisonError::into_inner).record(took);
+        let Some(phase) = self.phases.iter().rposition(|phase| due_us >= phase.from_us) else { return false };
+        self.latency(phase).record(Duration::from_micros(now_us.saturating_sub(due_us)));
         true
     }
 }
 
-/// Watchers of one mission.
+/// Watchers that know where they begin.
 pub(crate) struct Watchers {
-    standing: Vec<(Session, Notices, Sequence)>,
+    standing: Vec<(Connected, Sequence)>,
 }
 
 impl Watchers {
     /// Waits until each of `connected` says where it begins.
-    pub(crate) async fn standing(connected: Vec<(Session, Notices)>) -> anyhow::Result<Self> {
+    pub(crate) async fn standing(connected: Vec<Connected>) -> anyhow::Result<Self> {
         let mut standing = Vec::with_capacity(connected.len());
-        for (session, mut notices) in connected {
-            let sequence =
-                timeout(STANDING, begin(&mut notices)).await.context("a watch did not come about in time")??;
-            standing.push((session, notices, sequence));
+        for mut connected in connected {
+            let begun = begin(&mut connected.notices).await?;
+            standing.push((connected, Sequence::after(begun.seq)));
         }
         Ok(Self { standing })
     }
@@ -83,23 +86,27 @@ impl Watchers {
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let mut reached = Vec::with_capacity(self.standing.len());
-        for (index, (session, notices, sequence)) in self.standing.into_iter().enumerate() {
+        for (index, (connected, sequence)) in self.standing.into_iter().enumerate() {
             let at = Arc::new(AtomicU64::new(sequence.last()));
-            reached.push(at.clone());
-            let work = follow(session, notices, sequence, at, tally.clone(), stopping.clone());
+            reached.push((connected.mission, at.clone()));
+            let work = follow(connected, sequence, at, tally.clone(), stopping.clone());
             tasks.spawn(async move { work.await.with_context(|| format!("watcher {}", index + 1)) });
         }
         Working { tasks, reached, stop }
     }
 }
 
-/// The snapshot's position: the first event to come is the one after.
-async fn begin(notices: &mut Notices) -> anyhow::Result<Sequence> {
+/// Where a watch begins, once the server says so: the first event to come is the one after.
+pub(crate) async fn begin(notices: &mut Notices) -> anyhow::Result<Watching> {
+    timeout(STANDING, watching(notices)).await.context("a watch did not come about in time")?
+}
+
+async fn watching(notices: &mut Notices) -> anyhow::Result<Watching> {
     while let Some(notice) = notices.next_raw().await {
         if notice.method().as_deref() == Some(MISSION_WATCHING)
             && let Some(Notice::Watching(watching)) = notice.read()?
         {
-            return Ok(Sequence::after(watching.seq));
+            return Ok(watching);
         }
         if notice.method().is_none() {
             bail!("the server does not let it watch: {}", notice.text());
@@ -108,7 +115,7 @@ async fn begin(notices: &mut Notices) -> anyhow::Result<Sequence> {
     Err(ended(notices))
 }
 
-fn ended(notices: &Notices) -> anyhow::Error {
+pub(crate) fn ended(notices: &Notices) -> anyhow::Error {
     match notices.closed() {
         Some(closed) => anyhow!("the session ended: {closed}"),
         None => anyhow!("the session ended"),
@@ -116,8 +123,7 @@ fn ended(notices: &Notices) -> anyhow::Error {
 }
 
 async fn follow(
-    session: Session,
-    mut notices: Notices,
+    Connected { session, mut notices, .. }: Connected,
     mut sequence: Sequence,
     reached: Arc<AtomicU64>,
     tally: Arc<Tally>,
@@ -149,7 +155,8 @@ async fn follow(
 /// Watchers at work.
 pub(crate) struct Working {
     tasks: JoinSet<anyhow::Result<()>>,
-    reached: Vec<Arc<AtomicU64>>,
+    /// Which mission each watches, and how far it is.
+    reached: Vec<(usize, Arc<AtomicU64>)>,
     stop: watch::Sender<bool>,
 }
 
@@ -163,10 +170,10 @@ impl Working {
         }
     }
 
-    /// Waits until everyone has event `last`, for `patience` at most.
-    pub(crate) async fn until_all_have(&mut self, last: u64, patience: Duration) -> anyhow::Result<()> {
+    /// Waits until everyone has the last event of their mission, as `lasts` says, for `patience` at most.
+    pub(crate) async fn until_all_have(&mut self, lasts: &[u64], patience: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
-        while let Some((index, at)) = self.behind(last) {
+        while let Some((index, at, last)) = self.behind(lasts) {
             if began.elapsed() > patience {
                 bail!("watcher {} is at event {at} and never got {last}", index + 1);
             }
@@ -178,10 +185,13 @@ impl Working {
         Ok(())
     }
 
-    /// Somebody who does not have event `last` yet.
-    fn behind(&self, last: u64) -> Option<(usize, u64)> {
-        let mut reached = self.reached.iter().map(|at| at.load(Relaxed)).enumerate();
-        reached.find(|(_, at)| *at < last)
+    /// Somebody who does not have everything yet: who, how far they are, and the last.
+    fn behind(&self, lasts: &[u64]) -> Option<(usize, u64, u64)> {
+        let mut reached = self.reached.iter().enumerate();
+        reached.find_map(|(index, (mission, at))| {
+            let (at, last) = (at.load(Relaxed), lasts[*mission]);
+            (at < last).then_some((index, at, last))
+        })
     }
 
     /// Lets them look a moment longer for what should not come, and ends them.
