@@ -87,8 +87,10 @@ async fn answer(
     descriptor: &'static Descriptor,
     route: &Route,
 ) -> Result<HttpResponse, Fault> {
-    let caller = caller(edge, request)?;
+    caller(edge, request)?;
     let params = params(descriptor, request, &body(payload, edge.body_bytes).await?)?;
+    // A body takes its time, and who sends it may have lost access meanwhile.
+    let caller = caller(edge, request)?;
     let params = Value::Object(params).to_string();
     let (_, call) = edge.desk.read(descriptor.method, &params, caller.as_ref(), Via::Rest)?;
     match edge.desk.call(call, caller.as_ref()).await? {

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 
 use flightdeck_protocol::{
     Code, MissionId,
+    model::Role,
     operations::{TABLE, Verb},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Member, Reply, Scripts, Server, Watcher};
+use crate::support::{Member, RawSocket, Reply, Scripts, Server, Watcher};
 
 /// Delivers a document, asks, and waits for whatever comes.
 const WORKER: &str = "
@@ -89,6 +90,7 @@ async fn every_route_of_the_table_answers() {
     lives(&mut tour).await;
     plan(&mut tour).await;
     contents(&mut tour).await;
+    inbox(&mut tour).await;
     for route in TABLE.iter().flat_map(|descriptor| descriptor.rest) {
         for slash in [false, true] {
             let verb = match route.verb {
@@ -127,6 +129,17 @@ async fn accounts(tour: &mut Tour) {
         let names: Vec<&Value> =
             users["items"].as_array().expect("users").iter().map(|user| &user["username"]).collect();
         assert_eq!(names, ["ann", "bob-2", "cyd-2"]);
+        let id = users["items"][1]["id"].as_str().expect("an id");
+        let change = json!({"role": "officer", "name": "Bob the Second"});
+        for bob in tour.call(Method::PATCH, "/api/users/{user}", &[id], change.clone(), 200).await {
+            assert_eq!((&bob["role"], &bob["name"], &bob["active"]), (&change["role"], &change["name"], &json!(true)));
+        }
+    }
+    let _live = RawSocket::open(&tour.server, &tour.ann.token).await;
+    for sessions in tour.call(Method::GET, "/api/sessions", &[], Value::Null, 200).await {
+        let names: Vec<&Value> =
+            sessions["items"].as_array().expect("sessions").iter().map(|session| &session["name"]).collect();
+        assert_eq!(names, ["ann"], "{sessions}");
     }
     for slash in [false, true] {
         tour.once(post.clone(), "/api/auth/logout", &[], json!({}), 200, slash).await;
@@ -242,6 +255,26 @@ async fn contents(tour: &mut Tour) {
         let file = tour.once(Method::GET, route, &[&document], Value::Null, 200, slash).await;
         assert_eq!(file.body, b"the document");
     }
+}
+
+async fn inbox(tour: &mut Tour) {
+    let mel = tour.server.member(&tour.ann, Role::Manager, "mel").await;
+    for _ in 0..2 {
+        let id = tour.started().await;
+        let path = format!("/api/missions/{id}/complete");
+        assert_eq!(tour.server.request(Method::POST, &path, Some(&mel.token), None).await.status, 200);
+    }
+    let [ends, _] = tour.call(Method::GET, "/api/inbox", &[], Value::Null, 200).await;
+    assert_eq!(ends["items"].as_array().map(Vec::len), Some(2), "{ends}");
+    for (nth, slash) in [false, true].into_iter().enumerate() {
+        let item = ends["items"][nth]["id"].as_str().expect("an id");
+        let route = "/api/inbox/{item}";
+        tour.once(Method::DELETE, route, &[item], Value::Null, 200, slash).await;
+        let late = tour.once(Method::DELETE, route, &[item], Value::Null, 404, slash).await;
+        assert_eq!(late.fault().code, Code::ItemNotFound);
+    }
+    let page = tour.server.request(Method::GET, "/api/inbox/?limit=1", Some(&tour.ann.token), None).await.json();
+    assert_eq!(page["items"], json!([]));
 }
 
 #[tokio::test]

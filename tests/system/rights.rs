@@ -16,14 +16,19 @@ use crate::support::{Member, RawSocket, Server, fault_of};
 fn params(method: &str) -> Value {
     let id = "01890a5d-ac96-774b-bcce-b302099a8057";
     match method {
-        "session.open" | "session.ping" | "auth.user" | "auth.logout" | "user.list" | "mission.list" => json!({}),
+        "session.open" | "session.ping" | "session.list" | "auth.user" | "auth.logout" | "user.list"
+        | "mission.list" | "inbox.list" => json!({}),
         "session.renew" => json!({"token": "forged"}),
         "auth.signup" | "auth.login" => json!({"username": "x", "password": "x"}),
         "auth.refresh" => json!({"refresh_token": "forged"}),
         "user.create" => json!({"username": "x", "password": "x", "role": "viewer"}),
+        "user.update" => json!({"user": id, "role": "admin", "active": true}),
         "mission.create" => json!({"title": ""}),
         "mission.watch" => json!({"mission": id, "sub": "a"}),
         "mission.unwatch" => json!({"sub": "a"}),
+        "missions.watch" | "missions.unwatch" => json!({"sub": "list"}),
+        "inbox.watch" | "inbox.unwatch" => json!({"sub": "inbox"}),
+        "inbox.dismiss" => json!({"item": id}),
         "step.add" => json!({"mission": id, "title": "a"}),
         "step.update" | "step.move" | "step.remove" => json!({"mission": id, "step": id}),
         "activity.add" => json!({"mission": id, "message": "a"}),

@@ -1,14 +1,16 @@
 //! Operations about accounts and tokens.
 
-use flightdeck_data::people::{FirstPerson, NewPerson, RefreshError};
+use flightdeck_data::people::{AccountUpdate, FirstPerson, NewPerson, RefreshError};
 use flightdeck_protocol::{
     Code, Fault, SessionId, Timestamp,
     model::Person,
-    operations::{Empty, Login, NewAccount, NewUser, Refresh, SignedIn, TokenPair, UserList},
+    operations::{
+        Empty, Login, Logout, NewAccount, NewUser, Refresh, SessionList, SignedIn, TokenPair, UserList, UserUpdate,
+    },
 };
 
 use super::{Desk, people_fault};
-use crate::mission::Caller;
+use crate::{live::Roster, mission::Caller};
 
 impl Desk {
     pub(super) async fn sign_up(&self, new: NewAccount) -> Result<SignedIn, Fault> {
@@ -46,7 +48,6 @@ impl Desk {
             RefreshError::Revoked => Fault::new(Code::TokenRevoked, "the sign-in has ended; sign in with auth.login"),
             RefreshError::Reused { session } => {
                 tracing::warn!(%session, "a refresh token was used twice; the sign-in is revoked");
-                self.end_sessions(session);
                 Fault::new(
                     Code::RefreshReused,
                     "this refresh token was used before, so somebody may have stolen it: the sign-in has ended; sign in with auth.login",
@@ -72,10 +73,13 @@ impl Desk {
         Ok(TokenPair { access_token, expires_at, expires_in, token_type: "Bearer".to_owned(), refresh_token })
     }
 
-    pub(super) async fn sign_out(&self, caller: &Caller) -> Result<Empty, Fault> {
-        self.sign_ins.revoke(caller.session).await.map_err(|e| people_fault(&e))?;
-        self.end_sessions(caller.session);
-        Ok(Empty {})
+    pub(crate) async fn sign_out(&self, logout: Logout, caller: &Caller) -> Result<Empty, Fault> {
+        let ended = if logout.everywhere {
+            self.sign_ins.revoke_all(caller.person.id).await.map(|_| ())
+        } else {
+            self.sign_ins.revoke(caller.session).await.map(|_| ())
+        };
+        ended.map(|()| Empty {}).map_err(|e| people_fault(&e))
     }
 
     pub(super) async fn create_user(&self, new: NewUser, caller: &Caller) -> Result<Person, Fault> {
@@ -84,6 +88,18 @@ impl Desk {
         let organization = caller.person.organization.id;
         let new = NewPerson { organization, username, name, email, password, role };
         self.directory.create_person(new).await.map_err(|e| people_fault(&e))
+    }
+
+    pub(super) async fn update_user(&self, update: UserUpdate, caller: &Caller) -> Result<Person, Fault> {
+        let UserUpdate { user, role, active, name } = update;
+        let organization = caller.person.organization.id;
+        let update = AccountUpdate { role, active, name };
+        self.sign_ins.update_account(organization, user, update).await.map_err(|e| people_fault(&e))
+    }
+
+    pub(super) async fn list_sessions(&self, caller: &Caller) -> Result<SessionList, Fault> {
+        let Roster { sessions, others } = self.hubs.roster(caller.person.organization.id).await?;
+        Ok(SessionList { items: sessions, others: u32::try_from(others).unwrap_or(u32::MAX) })
     }
 
     pub(super) fn list_users(&self, caller: &Caller) -> Result<UserList, Fault> {

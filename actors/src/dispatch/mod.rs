@@ -7,7 +7,7 @@ mod accounts;
 mod inbox;
 mod missions;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use flightdeck_data::{
@@ -15,13 +15,13 @@ use flightdeck_data::{
     people::{AccessError, AccessTokens, Directory, PeopleError, SignIns},
 };
 use flightdeck_protocol::{
-    Call, Code, Descriptor, Fault, Operation, SessionId, Timestamp,
-    model::Document,
+    Call, Code, Descriptor, Fault, Operation, SessionId, Timestamp, UserId,
+    model::{Document, Person, Role},
     notification::Close,
     operations::{self as ops, Over, Who},
 };
 
-use crate::{live::HubHandle, mission::Caller, registry::Registry};
+use crate::{live::Hubs, mission::Caller, registry::Registry};
 
 /// Everything that answers operations. Cheap to share.
 pub struct Desk {
@@ -35,7 +35,8 @@ pub struct Desk {
     pub access: AccessTokens,
     /// Whether people may sign up by themselves.
     pub signup_open: bool,
-    hubs: Mutex<Vec<HubHandle>>,
+    /// The threads of sockets.
+    pub(crate) hubs: Arc<Hubs>,
 }
 
 /// What an operation answers.
@@ -58,7 +59,8 @@ pub enum Via {
 }
 
 impl Desk {
-    /// The desk over what is given.
+    /// The desk over what is given. From now on live sessions hear of it when
+    /// `sign_ins` change what people may do.
     pub fn new(
         registry: Registry,
         directory: Directory,
@@ -66,7 +68,10 @@ impl Desk {
         access: AccessTokens,
         signup_open: bool,
     ) -> Arc<Self> {
-        Arc::new(Self { registry, directory, sign_ins, access, signup_open, hubs: Mutex::new(Vec::new()) })
+        let hubs = Arc::new(Hubs::default());
+        let told = hubs.clone();
+        let sign_ins = sign_ins.telling(move |change| told.access_changed(change));
+        Arc::new(Self { registry, directory, sign_ins, access, signup_open, hubs })
     }
 
     /// The bytes of documents.
@@ -74,29 +79,15 @@ impl Desk {
         &self.registry.world().documents
     }
 
-    /// Makes a thread's hub known, so that its sessions hear of revoked sign-ins.
-    pub fn add_hub(&self, hub: HubHandle) {
-        self.hubs.lock().unwrap_or_else(PoisonError::into_inner).push(hub);
-    }
-
-    /// Ends a sign-in everywhere: its tokens, and its live sessions.
-    pub(crate) fn end_sessions(&self, session: SessionId) {
-        for hub in self.hubs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            hub.revoke(session);
-        }
-    }
-
     /// Says goodbye to all sessions.
     pub fn close_sessions(&self, close: Close) {
-        for hub in self.hubs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            hub.close_all(close);
-        }
+        self.hubs.close_all(close);
     }
 
     /// Who the bearer of `token` is.
     ///
     /// # Errors
-    /// When the token is not good, or its sign-in has ended.
+    /// When the token is not good, its sign-in has ended, or the account was closed.
     pub fn caller(&self, token: &str) -> Result<Caller, Fault> {
         let now = Timestamp::now();
         let access = self.access.check(token, now).map_err(|error| match error {
@@ -107,12 +98,24 @@ impl Desk {
                 Fault::new(Code::TokenExpired, "the token has expired; get another with auth.refresh")
             }
         })?;
-        if !self.sign_ins.is_live(access.session, now).map_err(|error| people_fault(&error))? {
+        let person = self.owner(access.person, access.session, now)?;
+        Ok(Caller { person, session: access.session, expires_at: access.expires_at })
+    }
+
+    /// The person whose sign-in `session` is, as of now.
+    ///
+    /// # Errors
+    /// When the sign-in has ended, or the account was closed.
+    pub(crate) fn owner(&self, person: UserId, session: SessionId, now: Timestamp) -> Result<Person, Fault> {
+        let person = self.directory.person(person).map_err(|error| people_fault(&error))?;
+        let person = person.ok_or_else(|| Fault::new(Code::TokenRevoked, "this account is gone"))?;
+        if !person.active {
+            return Err(people_fault(&PeopleError::AccountClosed));
+        }
+        if !self.sign_ins.is_live(session, now).map_err(|error| people_fault(&error))? {
             return Err(Fault::new(Code::TokenRevoked, "this sign-in has ended; sign in again with auth.login"));
         }
-        let person = self.directory.person(access.person).map_err(|error| people_fault(&error))?;
-        let person = person.ok_or_else(|| Fault::new(Code::TokenRevoked, "this account is gone"))?;
-        Ok(Caller { person, session: access.session, expires_at: access.expires_at })
+        Ok(person)
     }
 
     /// Reads a call: the method's name, its rights, its parameters.
@@ -131,7 +134,7 @@ impl Desk {
             let method: String = method.chars().take(64).collect();
             Fault::new(Code::MethodNotFound, format!("there is no method {method:?}; docs/PROTOCOL.md lists them all"))
         })?;
-        check_rights(descriptor, caller)?;
+        check_rights(descriptor, caller.map(|caller| caller.person.role))?;
         check_transport(descriptor, via)?;
         if !params.trim_start().starts_with('{') {
             let message = format!("{method} takes its parameters by name: give them as a JSON object");
@@ -155,6 +158,7 @@ impl Desk {
             | Call::Ping(_)
             | Call::WatchMission(_)
             | Call::UnwatchMission(_)
+            | Call::SetPresence(_)
             | Call::WatchMissions(_)
             | Call::UnwatchMissions(_)
             | Call::WatchInbox(_)
@@ -162,10 +166,12 @@ impl Desk {
             Call::Signup(new) => answer::<ops::Signup>(&self.sign_up(new).await?),
             Call::SignIn(login) => answer::<ops::SignIn>(&self.sign_in(login).await?),
             Call::RefreshTokens(refresh) => answer::<ops::RefreshTokens>(&self.refresh(refresh).await?),
-            Call::SignOut(_) => answer::<ops::SignOut>(&self.sign_out(who()?).await?),
+            Call::SignOut(logout) => answer::<ops::SignOut>(&self.sign_out(logout, who()?).await?),
             Call::WhoAmI(_) => answer::<ops::WhoAmI>(&who()?.person),
             Call::CreateUser(new) => answer::<ops::CreateUser>(&self.create_user(new, who()?).await?),
+            Call::UpdateUser(update) => answer::<ops::UpdateUser>(&self.update_user(update, who()?).await?),
             Call::ListUsers(_) => answer::<ops::ListUsers>(&self.list_users(who()?)?),
+            Call::ListSessions(_) => answer::<ops::ListSessions>(&self.list_sessions(who()?).await?),
             Call::ListInbox(query) => answer::<ops::ListInbox>(&self.list_inbox(query, who()?).await?),
             Call::DismissInbox(dismiss) => answer::<ops::DismissInbox>(&self.dismiss_inbox(dismiss, who()?).await?),
             Call::DownloadDocument(download) => Ok(Answer::File(self.document(download.document, who()?).await?)),
@@ -174,9 +180,8 @@ impl Desk {
     }
 }
 
-/// Whether `caller` may call the operation, by the table.
-fn check_rights(descriptor: &Descriptor, caller: Option<&Caller>) -> Result<(), Fault> {
-    let role = caller.map(|caller| caller.person.role);
+/// Whether a person of `role`, or nobody, may call the operation, by the table.
+pub(crate) fn check_rights(descriptor: &Descriptor, role: Option<Role>) -> Result<(), Fault> {
     if descriptor.who.includes(role) {
         return Ok(());
     }
@@ -233,6 +238,18 @@ fn people_fault(error: &PeopleError) -> Fault {
             Fault::new(Code::NameTaken, format!("the {field} {name:?} is taken; choose another")).on(field)
         }
         PeopleError::Invalid { field, message } => Fault::invalid(field, message.clone()),
+        PeopleError::UnknownPerson => {
+            let message = "your organization has no such person; list them with user.list";
+            Fault::new(Code::UserNotFound, message).on("user")
+        }
+        PeopleError::AccountClosed => {
+            Fault::new(Code::AccountClosed, "this account was closed; ask an admin to open it again")
+        }
+        PeopleError::LastAdmin => {
+            let message =
+                "the organization would be left without an admin whose account is active; make another one first";
+            Fault::new(Code::LastAdmin, message)
+        }
         PeopleError::BadLogin => Fault::new(Code::BadLogin, "the name or the password is wrong; try again"),
         PeopleError::Overloaded => Fault::overloaded("the line of those who sign in", 1_000),
         error => {

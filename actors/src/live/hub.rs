@@ -1,7 +1,7 @@
 //! A socket thread's hub: one wake-up a topic for all the watchers on the thread.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::HashMap,
     rc::{Rc, Weak},
     sync::{
@@ -11,10 +11,11 @@ use std::{
     time::Duration,
 };
 
-use flightdeck_protocol::{SessionId, notification::Close};
+use flightdeck_data::people::AccessChange;
+use flightdeck_protocol::{ConnectionId, OrganizationId, notification::Close, operations::SessionView};
 use tokio::sync::mpsc;
 
-use super::{Outbox, Source, Topic};
+use super::{Outbox, Source, Topic, roster::RollCall};
 
 /// What a hub is told by other threads.
 enum Wake {
@@ -22,8 +23,10 @@ enum Wake {
     Topic(Topic),
     /// Something is to be done in a while.
     Later(Duration, Box<dyn FnOnce() + Send>),
-    /// A sign-in has ended.
-    Revoked(SessionId),
+    /// Something changed of what people may do.
+    Access(Arc<AccessChange>),
+    /// Somebody wants to know which sessions there are.
+    RollCall(RollCall),
     /// All sessions are to end, for this reason.
     CloseAll(Close),
 }
@@ -32,8 +35,9 @@ enum Wake {
 #[derive(Clone)]
 pub struct HubHandle {
     id: u64,
-    // Not bounded by itself: one wake-up a watched topic can wait, one a revoked sign-in, and of what
-    // is to be done later one a feed for each thing that it gathers, and one a person who is there.
+    // Not bounded by itself: one wake-up a watched topic can wait, one a change of accounts and
+    // sign-ins (each was written to disk before), a few roll calls, and of what is to be done later
+    // one a feed for each thing that it gathers, and one a person who is there.
     wakes: mpsc::UnboundedSender<Wake>,
 }
 
@@ -52,27 +56,50 @@ impl HubHandle {
         let _ = self.wakes.send(Wake::Later(after, Box::new(then)));
     }
 
-    /// Ends the sessions of a sign-in that was revoked.
-    pub fn revoke(&self, session: SessionId) {
-        let _ = self.wakes.send(Wake::Revoked(session));
+    /// Tells the sessions of the thread what changed of what people may do.
+    pub(super) fn access_changed(&self, change: Arc<AccessChange>) {
+        let _ = self.wakes.send(Wake::Access(change));
+    }
+
+    /// Asks which sessions there are. A hub that is gone has none, and drops the call.
+    pub(super) fn call_the_roll(&self, call: RollCall) {
+        let _ = self.wakes.send(Wake::RollCall(call));
     }
 
     /// Ends all sessions of the thread.
-    pub fn close_all(&self, close: Close) {
+    pub(super) fn close_all(&self, close: Close) {
         let _ = self.wakes.send(Wake::CloseAll(close));
     }
+}
+
+/// A session, as its thread's hub knows it.
+pub trait Seat {
+    /// Something changed of what people may do, its own perhaps.
+    fn access_changed(&self, change: &AccessChange);
+
+    /// The organization of the person that it is open for.
+    fn organization(&self) -> Option<OrganizationId>;
+
+    /// How it stands, for admins; `None` if it is not open.
+    fn view(&self) -> Option<SessionView>;
+
+    /// Says goodbye.
+    fn close(&self, close: Close);
 }
 
 /// The watchers of one thread.
 pub struct Hub {
     handle: HubHandle,
     topics: RefCell<HashMap<Topic, Watched>>,
-    outboxes: RefCell<Vec<Weak<Outbox>>>,
+    seats: RefCell<HashMap<ConnectionId, Weak<dyn Seat>>>,
+    /// Counts the watches that there ever were.
+    tickets: Cell<u64>,
 }
 
 struct Watched {
     source: Arc<dyn Source>,
-    watchers: Vec<(Weak<Outbox>, Rc<str>)>,
+    /// By ticket, so that thousands who leave at once do not look for each other.
+    watchers: HashMap<u64, (Weak<Outbox>, Rc<str>)>,
 }
 
 thread_local! {
@@ -92,8 +119,9 @@ impl Hub {
                     register(handle.clone());
                     let hub = Rc::new(Self {
                         handle,
-                        topics: RefCell::new(HashMap::new()),
-                        outboxes: RefCell::new(Vec::new()),
+                        topics: RefCell::default(),
+                        seats: RefCell::default(),
+                        tickets: Cell::new(0),
                     });
                     actix_rt::spawn(hub.clone().run(woken));
                     hub
@@ -109,7 +137,7 @@ impl Hub {
                     let topics = self.topics.borrow();
                     let Some(watched) = topics.get(&topic) else { continue };
                     watched.source.looked(&self.handle);
-                    for (outbox, sub) in &watched.watchers {
+                    for (outbox, sub) in watched.watchers.values() {
                         if let Some(outbox) = outbox.upgrade() {
                             outbox.stir(sub);
                         }
@@ -121,21 +149,30 @@ impl Hub {
                         then();
                     });
                 }
-                Wake::Revoked(session) => self.sessions().iter().for_each(|outbox| outbox.revoked(session)),
-                Wake::CloseAll(close) => self.sessions().iter().for_each(|outbox| outbox.close(close)),
+                Wake::Access(change) => self.seated().for_each(|seat| seat.access_changed(&change)),
+                Wake::RollCall(call) => {
+                    let seats = self.seats.borrow().iter().map(|(id, seat)| (*id, seat.clone())).collect();
+                    actix_rt::spawn(call.answer(seats));
+                }
+                Wake::CloseAll(close) => self.seated().for_each(|seat| seat.close(close)),
             }
         }
     }
 
-    fn sessions(&self) -> Vec<Rc<Outbox>> {
-        self.outboxes.borrow().iter().filter_map(Weak::upgrade).collect()
+    /// Every session on the thread. Those that come or go meanwhile may, since this is a copy.
+    fn seated(&self) -> impl Iterator<Item = Rc<dyn Seat>> + use<> {
+        let seats: Vec<Weak<dyn Seat>> = self.seats.borrow().values().cloned().collect();
+        seats.into_iter().filter_map(|seat| seat.upgrade())
     }
 
-    /// Makes a session's outbox known, so that it hears when its sign-in ends.
-    pub fn enrol(&self, outbox: &Rc<Outbox>) {
-        let mut outboxes = self.outboxes.borrow_mut();
-        outboxes.retain(|known| known.strong_count() > 0);
-        outboxes.push(Rc::downgrade(outbox));
+    /// Makes a session known, so that it hears what concerns it. It has to [`Hub::leave`].
+    pub fn enrol(&self, connection: ConnectionId, seat: Weak<dyn Seat>) {
+        self.seats.borrow_mut().insert(connection, seat);
+    }
+
+    /// A session is over.
+    pub fn leave(&self, connection: ConnectionId) {
+        self.seats.borrow_mut().remove(&connection);
     }
 
     /// The way to wake this hub.
@@ -144,24 +181,34 @@ impl Hub {
     }
 
     /// The watch `sub` of a session on this thread is to be stirred when `topic` has news.
-    pub(super) fn register(&self, topic: Topic, source: Arc<dyn Source>, outbox: &Rc<Outbox>, sub: Rc<str>) {
+    /// What is given back ends it again.
+    pub(super) fn register(&self, topic: Topic, source: Arc<dyn Source>, outbox: &Rc<Outbox>, sub: Rc<str>) -> Ticket {
+        let number = self.tickets.get() + 1;
+        self.tickets.set(number);
         let mut topics = self.topics.borrow_mut();
-        let watched = topics.entry(topic).or_insert_with(|| Watched { source: source.clone(), watchers: Vec::new() });
+        let watched =
+            topics.entry(topic).or_insert_with(|| Watched { source: source.clone(), watchers: HashMap::new() });
         // After a long rest a mission may have come back with another feed.
         watched.source = source;
-        watched.watchers.push((Rc::downgrade(outbox), sub));
+        watched.watchers.insert(number, (Rc::downgrade(outbox), sub));
+        Ticket { topic, number }
     }
 
     /// Ends what [`Hub::register`] began.
-    pub(super) fn unregister(&self, topic: Topic, outbox: *const Outbox, sub: &str) {
+    pub(super) fn unregister(&self, ticket: Ticket) {
         let mut topics = self.topics.borrow_mut();
-        if let Some(watched) = topics.get_mut(&topic) {
-            watched
-                .watchers
-                .retain(|(known, name)| known.strong_count() > 0 && !(known.as_ptr() == outbox && **name == *sub));
+        if let Some(watched) = topics.get_mut(&ticket.topic) {
+            watched.watchers.remove(&ticket.number);
             if watched.watchers.is_empty() {
-                topics.remove(&topic);
+                topics.remove(&ticket.topic);
             }
         }
     }
+}
+
+/// A watch that is registered.
+#[derive(Clone, Copy)]
+pub(super) struct Ticket {
+    topic: Topic,
+    number: u64,
 }

@@ -53,6 +53,11 @@ pub trait List: Clone + 'static {
     /// Where the entry stands; `None` if it does not belong in the list.
     fn place(&self, value: &Self::Value) -> Option<Self::Place>;
 
+    /// Whether what belongs in the list has become something else since it was last read.
+    fn is_outdated(&self) -> bool {
+        false
+    }
+
     /// Reads the first `most` entries; what comes back is on disk.
     fn read(&self, most: usize) -> LocalBoxFuture<'static, Result<Listing<Self::Place>, Fault>>;
 }
@@ -203,6 +208,10 @@ impl<L: List> Subscription for ListWatch<L> {
     }
 
     fn next(&mut self) -> Next {
+        if self.list.is_outdated() {
+            self.fresh.take();
+            self.lost = true;
+        }
         let lost = self.lost;
         if let Some(changes) = self.take_fresh(lost)
             && (lost || !changes.is_empty())

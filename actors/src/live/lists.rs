@@ -10,10 +10,9 @@ use std::{
 use flightdeck_data::{
     inbox::{Filed, Whose},
     listing::{Listing, Place, Wanted},
-    people::Directory,
 };
 use flightdeck_protocol::{
-    Code, Fault, Operation as _, OrganizationId, UserId,
+    Fault, Operation as _, OrganizationId, UserId,
     model::{Person, Role},
     notification::{INBOX_CHANGED, MISSIONS_CHANGED},
     operations::{self as ops, AnswerApproval, WatchKind, Who},
@@ -39,11 +38,12 @@ pub struct MissionList {
 #[derive(Clone)]
 pub struct InboxList {
     world: Arc<World>,
-    directory: Directory,
     organization: OrganizationId,
     person: UserId,
-    /// The role as it was when the list was last read.
+    /// The role as it is.
     role: Rc<Cell<Role>>,
+    /// The role that the list was last read for.
+    read_for: Rc<Cell<Role>>,
 }
 
 impl MissionList {
@@ -79,10 +79,10 @@ impl List for MissionList {
 }
 
 impl InboxList {
-    /// What waits for `person`.
-    pub fn new(world: Arc<World>, directory: Directory, person: &Person) -> Self {
-        let (organization, role) = (person.organization.id, Rc::new(Cell::new(person.role)));
-        Self { world, directory, organization, person: person.id, role }
+    /// What waits for `person`, whose role is always what `role` says.
+    pub fn new(world: Arc<World>, person: &Person, role: Rc<Cell<Role>>) -> Self {
+        let read_for = Rc::new(Cell::new(role.get()));
+        Self { world, organization: person.organization.id, person: person.id, role, read_for }
     }
 
     fn is_for_the_person(&self, whose: Whose) -> bool {
@@ -106,25 +106,23 @@ impl List for InboxList {
         self.is_for_the_person(filed.whose).then_some(Reverse(filed.item.id))
     }
 
+    fn is_outdated(&self) -> bool {
+        self.role.get() != self.read_for.get()
+    }
+
     fn read(&self, most: usize) -> LocalBoxFuture<'static, Result<Listing<Reverse<Uuid>>, Fault>> {
         let list = self.clone();
         Box::pin(async move {
-            let Self { world, directory, organization, person, role } = list;
-            let inbox = world.inbox.clone();
-            let read = world.read(move || {
-                // What a person may see can have changed since the session began.
-                let Some(known) = directory.person(person).map_err(|error| error.to_string())?.filter(|p| p.active)
-                else {
-                    return Ok(None);
-                };
-                let listing = inbox.newest(&inboxes(person, known.role, organization), None, most);
-                listing.map(|listing| Some((known.role, listing))).map_err(|error| error.to_string())
-            });
-            let Some((now, listing)) = read.await? else {
-                return Err(Fault::new(Code::AccountClosed, "this account is closed or gone; ask an admin"));
-            };
-            role.set(now);
-            Ok(listing)
+            loop {
+                let role = list.role.get();
+                let (inbox, whose) = (list.world.inbox.clone(), inboxes(list.person, role, list.organization));
+                let listing = list.world.read(move || inbox.newest(&whose, None, most)).await?;
+                // What a person may see can have changed meanwhile.
+                if list.role.get() == role {
+                    list.read_for.set(role);
+                    return Ok(listing);
+                }
+            }
         })
     }
 }

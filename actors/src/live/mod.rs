@@ -18,6 +18,7 @@ mod boards;
 mod faults;
 mod feed;
 mod hub;
+mod hubs;
 mod lane;
 #[cfg(test)]
 mod list_proptests;
@@ -27,6 +28,7 @@ mod lists;
 mod mission_watch;
 mod news;
 mod outbox;
+mod roster;
 mod subscription;
 mod window;
 mod words;
@@ -37,7 +39,8 @@ pub use board::{Change, Shown};
 pub use boards::{Boards, Shelf, ShownMission};
 pub use faults::{Harm, Plan};
 pub use feed::{Feed, FeedRules, Reading, Watcher};
-pub use hub::{Hub, HubHandle};
+pub use hub::{Hub, HubHandle, Seat};
+pub use hubs::Hubs;
 pub use lane::LiveNews;
 pub use list_watch::{List, ListWatch};
 pub(crate) use lists::inboxes;
@@ -45,6 +48,7 @@ pub use lists::{InboxList, MissionList};
 pub use mission_watch::MissionWatch;
 pub use news::{Ends, News};
 pub use outbox::{Outbox, OutboxView, Outgoing, Sent};
+pub use roster::Roster;
 pub use subscription::{Next, Source, Subscription, Topic};
 
 /// How the parameters of a watch's notifications begin: `{"sub":…,`.

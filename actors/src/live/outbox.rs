@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use flightdeck_protocol::{
-    Fault, SessionId,
+    Fault,
     envelope::Notification,
     notification::{Close, SESSION_CLOSING, WATCH_ENDED, WatchEnded},
     operations::WatchView,
@@ -18,7 +18,7 @@ use flightdeck_protocol::{
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use tokio::time::{Sleep, sleep};
 
-use super::{Harm, Hub, Next, Subscription, Topic};
+use super::{Harm, Hub, Next, Subscription, Topic, hub::Ticket};
 
 /// How many bytes of answers may wait for a client that does not read.
 const ANSWER_BYTES: usize = 8 * 1024 * 1024;
@@ -52,8 +52,8 @@ struct Inner {
     stirred: VecDeque<Rc<str>>,
     /// A planned fault holds this back, and everything behind it.
     held: Option<Held>,
-    /// Whose sign-in it is, once the session is open.
-    sign_in: Option<SessionId>,
+    /// Nothing is sent but a goodbye, and what goes with it.
+    muted: bool,
     closing: Option<Close>,
     said_goodbye: bool,
     ended: bool,
@@ -93,6 +93,7 @@ pub struct OutboxView {
 struct Sub {
     /// Tells it from an earlier watch of the same name.
     number: u64,
+    ticket: Ticket,
     watch: Box<dyn Subscription>,
     stirred: bool,
     /// Something is being read for it.
@@ -102,14 +103,14 @@ struct Sub {
 impl Outbox {
     /// The outbox of a new session on this thread.
     pub fn new(hub: Rc<Hub>) -> Rc<Self> {
-        let outbox = Rc::new(Self {
+        Rc::new(Self {
             inner: RefCell::new(Inner {
                 answers: VecDeque::new(),
                 answer_bytes: 0,
                 subs: HashMap::new(),
                 stirred: VecDeque::new(),
                 held: None,
-                sign_in: None,
+                muted: false,
                 closing: None,
                 said_goodbye: false,
                 ended: false,
@@ -117,17 +118,15 @@ impl Outbox {
                 begun: 0,
                 sent: Sent::default(),
             }),
-            hub: hub.clone(),
-        });
-        hub.enrol(&outbox);
-        outbox
+            hub,
+        })
     }
 
     /// Sends `text`, one JSON-RPC message, before anything that watches have to say.
     pub fn send(&self, text: impl Into<Bytes>) {
         let text = text.into();
         let mut inner = self.inner.borrow_mut();
-        if inner.closing.is_some() || inner.ended {
+        if inner.muted || inner.closing.is_some() || inner.ended {
             return;
         }
         inner.answer_bytes += text.len();
@@ -151,26 +150,33 @@ impl Outbox {
 
     /// Says goodbye and nothing else: what waits is not sent, and the watches end at once.
     pub fn cut_off(&self, close: Close) {
+        self.mute();
+        self.close(close);
+    }
+
+    /// Says nothing any more, until it says goodbye: what waits is not sent, and the watches end at once.
+    pub fn mute(&self) {
         let mut inner = self.inner.borrow_mut();
-        inner.closing.get_or_insert(close);
+        inner.muted = true;
         inner.held = None;
         inner.answers.clear();
         inner.answer_bytes = 0;
         let subs = std::mem::take(&mut inner.subs);
-        inner.wake();
         drop(inner);
         self.forget(subs);
     }
 
-    /// The sign-in that the session belongs to from now on.
-    pub fn belongs_to(&self, session: SessionId) {
-        self.inner.borrow_mut().sign_in = Some(session);
-    }
-
-    pub(super) fn revoked(&self, session: SessionId) {
-        if self.inner.borrow().sign_in == Some(session) {
-            self.cut_off(Close::Revoked);
+    /// Says one thing more, and goodbye.
+    pub fn cut_off_after(&self, last: impl Into<Bytes>, close: Close) {
+        self.mute();
+        let mut inner = self.inner.borrow_mut();
+        if inner.closing.is_none() {
+            let last = last.into();
+            inner.answer_bytes = last.len();
+            inner.answers.push_back(last);
         }
+        drop(inner);
+        self.close(close);
     }
 
     /// How many watches there are.
@@ -188,10 +194,10 @@ impl Outbox {
         self.inner.borrow().subs.get(sub).map(|sub| sub.watch.topic())
     }
 
-    /// Whether the end is on its way: nothing that comes in counts any more.
+    /// Whether the end is on its way, or due: nothing that comes in counts any more.
     pub fn is_closing(&self) -> bool {
         let inner = self.inner.borrow();
-        inner.closing.is_some() || inner.ended
+        inner.muted || inner.closing.is_some() || inner.ended
     }
 
     /// How much waits, and what is watched.
@@ -209,13 +215,16 @@ impl Outbox {
 
     /// Watches under the name `sub`: `answer` first, then what `watch` has to say.
     pub fn watch(self: &Rc<Self>, sub: &str, answer: Bytes, watch: Box<dyn Subscription>) {
+        if self.is_closing() {
+            return;
+        }
         let sub: Rc<str> = sub.into();
-        self.hub.register(watch.topic(), watch.source(), self, sub.clone());
+        let ticket = self.hub.register(watch.topic(), watch.source(), self, sub.clone());
         self.send(answer);
         let mut inner = self.inner.borrow_mut();
         inner.begun += 1;
         let number = inner.begun;
-        inner.subs.insert(sub.clone(), Sub { number, watch, stirred: false, loading: false });
+        inner.subs.insert(sub.clone(), Sub { number, ticket, watch, stirred: false, loading: false });
         drop(inner);
         self.stir(&sub);
     }
@@ -228,9 +237,24 @@ impl Outbox {
         found
     }
 
+    /// Every watch may have something to read, or is not to be any more: then
+    /// `refuse` says why.
+    pub fn review(&self, refuse: impl Fn(Topic) -> Option<Fault>) {
+        let inner = self.inner.borrow();
+        let subs: Vec<(Rc<str>, Topic)> =
+            inner.subs.iter().map(|(name, sub)| (name.clone(), sub.watch.topic())).collect();
+        drop(inner);
+        for (name, topic) in subs {
+            match refuse(topic) {
+                Some(fault) => self.end(&name, fault),
+                None => self.stir(&name),
+            }
+        }
+    }
+
     fn forget(&self, subs: impl IntoIterator<Item = (Rc<str>, Sub)>) {
-        for (name, sub) in subs {
-            self.hub.unregister(sub.watch.topic(), self, &name);
+        for (_, sub) in subs {
+            self.hub.unregister(sub.ticket);
         }
     }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, value::RawValue};
 
 use super::{Session, response};
 use crate::{
+    dispatch::unauthenticated,
     live::{InboxList, List, ListWatch, MissionList},
     mission::Caller,
 };
@@ -18,26 +19,29 @@ use crate::{
 const MISSIONS: u32 = 100;
 
 impl Session {
-    pub(super) async fn watch_missions(&self, id: Option<&RawValue>, watch: MissionsWatch, caller: &Caller) {
-        let sub = watch.sub.clone();
-        let begun = match self.wanted_missions(watch) {
-            Ok((wanted, limit)) => {
-                let world = self.core.desk.registry.world().clone();
-                let list = MissionList::new(world, caller.person.organization.id, wanted);
-                self.watch_list(id, &sub, list, limit, caller).await
-            }
-            Err(fault) => Err(fault),
+    pub(super) async fn watch_missions(&self, id: Option<&RawValue>, watch: MissionsWatch) {
+        let begun = async {
+            let sub = watch.sub.clone();
+            let (wanted, limit) = self.wanted_missions(watch)?;
+            let caller = self.core.caller()?.ok_or_else(unauthenticated)?;
+            let world = self.core.desk.registry.world().clone();
+            let list = MissionList::new(world, caller.person.organization.id, wanted);
+            self.watch_list(id, &sub, list, limit, &caller).await
         };
-        if let Err(fault) = begun {
+        if let Err(fault) = begun.await {
             self.fail(id, &fault);
         }
     }
 
-    pub(super) async fn watch_inbox(&self, id: Option<&RawValue>, watch: InboxWatch, caller: &Caller) {
-        let desk = &self.core.desk;
-        let list = InboxList::new(desk.registry.world().clone(), desk.directory.clone(), &caller.person);
-        let limit = self.core.rules.limits.list_items as usize;
-        if let Err(fault) = self.watch_list(id, &watch.sub, list, limit, caller).await {
+    pub(super) async fn watch_inbox(&self, id: Option<&RawValue>, watch: InboxWatch) {
+        let begun = async {
+            let caller = self.core.caller()?.ok_or_else(unauthenticated)?;
+            let world = self.core.desk.registry.world().clone();
+            let list = InboxList::new(world, &caller.person, self.core.role());
+            let limit = self.core.rules.limits.list_items as usize;
+            self.watch_list(id, &watch.sub, list, limit, &caller).await
+        };
+        if let Err(fault) = begun.await {
             self.fail(id, &fault);
         }
     }

@@ -1,5 +1,6 @@
 //! A session: one client's side of profile `flightdeck.v1`, whatever carries its frames.
 
+mod access;
 mod lists;
 mod watch;
 
@@ -14,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use flightdeck_protocol::{
-    Call, Code, ConnectionId, Fault, MissionId, PROFILE, Timestamp,
+    Call, Code, ConnectionId, Descriptor, Fault, MissionId, PROFILE, Timestamp,
     envelope::{Notification, Request, Response},
     notification::{Close, HeartbeatNotice, SESSION_HEARTBEAT, SESSION_OPENED},
     operations::{Heartbeat, Limits, PingReply, Position, SessionOpen, SessionOpened, SessionRenew, SessionRenewed},
@@ -23,7 +24,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    dispatch::{Answer, Desk, Via, to_json, unauthenticated},
+    dispatch::{Answer, Desk, Via, check_rights, to_json, unauthenticated},
     live::{Hub, Outbox, Topic},
     mission::Caller,
 };
@@ -72,6 +73,8 @@ struct Core {
     hub: Rc<Hub>,
     outbox: Rc<Outbox>,
     caller: RefCell<Option<Caller>>,
+    /// How what people may do has been taken into account.
+    access: access::Seen,
     /// The mission in the socket's path, to be watched once the session is open.
     path: RefCell<Option<(MissionId, Option<Position>)>>,
     /// Names of watches that are being set up.
@@ -80,6 +83,7 @@ struct Core {
     /// Held by the request that is on its way to its mission.
     turns: tokio::sync::Mutex<()>,
     began: Instant,
+    opened_at: Cell<Option<Timestamp>>,
     heard: Cell<Instant>,
     beat: Cell<Instant>,
 }
@@ -93,29 +97,34 @@ impl Session {
         caller: Option<Caller>,
         path: Option<(MissionId, Option<Position>)>,
     ) -> Self {
-        let hub = Hub::of_this_thread(|hub| desk.add_hub(hub));
+        let hub = Hub::of_this_thread(|hub| desk.hubs.add(hub));
         let outbox = Outbox::new(hub.clone());
         let now = Instant::now();
-        let session = Self {
-            core: Rc::new(Core {
-                desk,
-                rules,
-                connection: ConnectionId::fresh(),
-                hub,
-                outbox,
-                caller: RefCell::new(None),
-                path: RefCell::new(path),
-                pending: RefCell::default(),
-                in_flight: Cell::new(0),
-                turns: tokio::sync::Mutex::new(()),
-                began: now,
-                heard: Cell::new(now),
-                beat: Cell::new(now),
-            }),
-        };
+        let core = Rc::new(Core {
+            desk,
+            rules,
+            connection: ConnectionId::fresh(),
+            hub,
+            outbox,
+            caller: RefCell::new(None),
+            access: access::Seen::default(),
+            path: RefCell::new(path),
+            pending: RefCell::default(),
+            in_flight: Cell::new(0),
+            turns: tokio::sync::Mutex::new(()),
+            began: now,
+            opened_at: Cell::new(None),
+            heard: Cell::new(now),
+            beat: Cell::new(now),
+        });
+        let seat = Rc::downgrade(&core);
+        core.hub.enrol(core.connection, seat);
+        let session = Self { core };
         if let Some(caller) = caller {
             let opened = session.open_for(caller);
             session.notify(SESSION_OPENED, &opened);
+            // The thread's hub may be new, and not have heard of what changed since the token was checked.
+            session.core.look_again();
             session.watch_path();
         }
         session
@@ -157,19 +166,23 @@ impl Session {
         };
         let id: Option<Box<RawValue>> = request.id.map(ToOwned::to_owned);
         let params = request.params.map_or("{}", RawValue::get);
-        let caller = self.core.caller.borrow().clone();
-        match self.core.desk.read(&request.method, params, caller.as_ref(), Via::Socket) {
-            Ok((_, call)) => self.carry_out(id, call, caller, concerns(params)),
+        let read = self
+            .core
+            .caller()
+            .and_then(|caller| self.core.desk.read(&request.method, params, caller.as_ref(), Via::Socket));
+        match read {
+            Ok((descriptor, call)) => self.carry_out(id, descriptor, call, concerns(params)),
             Err(fault) => self.fail(id.as_deref(), &fault),
         }
     }
 
     /// Whether what comes in counts no more: a goodbye is on its way, or is due.
     fn has_ended(&self) -> bool {
-        let caller = self.core.caller.borrow();
-        if caller.as_ref().is_some_and(|caller| Timestamp::now() >= caller.expires_at) {
+        let expires_at = self.core.caller.borrow().as_ref().map(|caller| caller.expires_at);
+        if expires_at.is_some_and(|expires_at| Timestamp::now() >= expires_at) {
             self.close(Close::TokenExpired);
         }
+        self.core.look_again();
         self.core.outbox.is_closing()
     }
 
@@ -177,6 +190,7 @@ impl Session {
     /// has expired, or nothing was heard for too long; and beats.
     pub fn tick(&self) {
         let core = &self.core;
+        core.look_again_if_unsure();
         let heartbeat = &core.rules.heartbeat;
         let expires_at = core.caller.borrow().as_ref().map(|caller| caller.expires_at);
         match expires_at {
@@ -193,7 +207,13 @@ impl Session {
         }
     }
 
-    fn carry_out(&self, id: Option<Box<RawValue>>, call: Call, caller: Option<Caller>, mission: Option<MissionId>) {
+    fn carry_out(
+        &self,
+        id: Option<Box<RawValue>>,
+        descriptor: &'static Descriptor,
+        call: Call,
+        mission: Option<MissionId>,
+    ) {
         let id = id.as_deref();
         match call {
             Call::Ping(_) => self.answer(id, Ok(PingReply { at: Timestamp::now() })),
@@ -209,7 +229,7 @@ impl Session {
             Call::UnwatchMission(it) => self.unwatch(id, &it.sub, |topic| matches!(topic, Topic::Mission(_))),
             Call::UnwatchMissions(it) => self.unwatch(id, &it.sub, |topic| matches!(topic, Topic::Missions(_))),
             Call::UnwatchInbox(it) => self.unwatch(id, &it.sub, |topic| matches!(topic, Topic::Inbox(_))),
-            call => self.carry_out_later(id.map(ToOwned::to_owned), call, caller, mission),
+            call => self.carry_out_later(id.map(ToOwned::to_owned), descriptor, call, mission),
         }
     }
 
@@ -218,8 +238,8 @@ impl Session {
     fn carry_out_later(
         &self,
         id: Option<Box<RawValue>>,
+        descriptor: &'static Descriptor,
         call: Call,
-        caller: Option<Caller>,
         mission: Option<MissionId>,
     ) {
         let in_flight = &self.core.in_flight;
@@ -232,13 +252,12 @@ impl Session {
         let session = self.clone();
         actix_rt::spawn(async move {
             let in_flight = &session.core.in_flight;
-            match (call, caller) {
-                (Call::WatchMission(watch), Some(caller)) => session.watch(id.as_deref(), watch, &caller).await,
-                (Call::WatchMissions(watch), Some(caller)) => {
-                    session.watch_missions(id.as_deref(), watch, &caller).await;
-                }
-                (Call::WatchInbox(watch), Some(caller)) => session.watch_inbox(id.as_deref(), watch, &caller).await,
-                (call, caller) => match session.call_in_turn(call, caller.as_ref(), mission).await {
+            match call {
+                Call::WatchMission(watch) => session.watch(id.as_deref(), watch).await,
+                Call::WatchMissions(watch) => session.watch_missions(id.as_deref(), watch).await,
+                Call::WatchInbox(watch) => session.watch_inbox(id.as_deref(), watch).await,
+                Call::SignOut(logout) => session.sign_out(id.as_deref(), logout).await,
+                call => match session.call_in_turn(descriptor, call, mission).await {
                     Ok(Answer::Json(json)) => session.answer_json(id.as_deref(), &json),
                     Ok(Answer::File(_)) => {
                         let fault = Fault::new(Code::WrongTransport, "this gives bytes: use its REST route");
@@ -256,14 +275,20 @@ impl Session {
     /// first be read back from disk.
     async fn call_in_turn(
         &self,
+        descriptor: &'static Descriptor,
         call: Call,
-        caller: Option<&Caller>,
         mission: Option<MissionId>,
     ) -> Result<Answer, Fault> {
         let desk = &self.core.desk;
-        let mut call = std::pin::pin!(desk.call(call, caller));
-        if let (Some(mission), Some(caller)) = (mission, caller) {
-            let _turn = self.core.turns.lock().await;
+        let turn = match mission {
+            Some(_) => Some(self.core.turns.lock().await),
+            None => None,
+        };
+        // What the person may do can have changed while the call waited.
+        let caller = self.core.caller()?;
+        check_rights(descriptor, caller.as_ref().map(|caller| caller.person.role))?;
+        let mut call = std::pin::pin!(desk.call(call, caller.as_ref()));
+        if let (Some(mission), Some(caller)) = (mission, &caller) {
             // What is wrong with the mission, the call itself will say.
             let _ = desk.registry.find(mission, caller.person.organization.id).await;
             // A mission that is there is sent to at once.
@@ -271,6 +296,7 @@ impl Session {
                 return answer;
             }
         }
+        drop(turn);
         call.await
     }
 
@@ -291,9 +317,9 @@ impl Session {
     }
 
     fn open_for(&self, caller: Caller) -> SessionOpened {
-        self.core.outbox.belongs_to(caller.session);
         let opened = self.opened(&caller);
-        *self.core.caller.borrow_mut() = Some(caller);
+        self.core.opened_at.set(self.core.opened_at.get().or_else(|| Some(Timestamp::now())));
+        self.core.belongs_to(caller);
         opened
     }
 

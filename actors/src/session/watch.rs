@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::{ResumeBounds, Session, response};
 use crate::{
-    dispatch::to_json,
+    dispatch::{to_json, unauthenticated},
     live::{Feed, MissionWatch, Topic},
     mission::Caller,
 };
@@ -39,43 +39,33 @@ impl Session {
     /// Watches the mission in the socket's path, once the session is open.
     pub(super) fn watch_path(&self) {
         let Some((mission, since)) = self.core.path.borrow_mut().take() else { return };
-        let Some(caller) = self.core.caller.borrow().clone() else { return };
         let session = self.clone();
         actix_rt::spawn(async move {
             let watch = Watch::new(mission, mission.to_string(), since);
             let notice = |watching: &Raw| to_json(&Notification::new(MISSION_WATCHING, watching));
-            if let Err(fault) = session.begin(&watch, &caller, notice).await {
+            if let Err(fault) = session.begin(&watch, notice).await {
                 session.fail(None, &fault);
             }
         });
     }
 
-    pub(super) async fn watch(&self, id: Option<&RawValue>, watch: Watch, caller: &Caller) {
+    pub(super) async fn watch(&self, id: Option<&RawValue>, watch: Watch) {
         let answer = |watching: &Raw| Ok(response(id, &to_json(watching)?));
-        if let Err(fault) = self.begin(&watch, caller, answer).await {
+        if let Err(fault) = self.begin(&watch, answer).await {
             self.fail(id, &fault);
         }
     }
 
     /// Begins the watch; what `tell` makes of its beginning is sent first.
-    async fn begin(
-        &self,
-        watch: &Watch,
-        caller: &Caller,
-        tell: impl Fn(&Raw) -> Result<Bytes, Fault>,
-    ) -> Result<(), Fault> {
+    async fn begin(&self, watch: &Watch, tell: impl Fn(&Raw) -> Result<Bytes, Fault>) -> Result<(), Fault> {
         self.reserve(&watch.sub)?;
-        let begun = self.try_begin(watch, caller, tell).await;
+        let begun = self.try_begin(watch, tell).await;
         self.core.pending.borrow_mut().remove(&watch.sub);
         begun
     }
 
-    async fn try_begin(
-        &self,
-        watch: &Watch,
-        caller: &Caller,
-        tell: impl Fn(&Raw) -> Result<Bytes, Fault>,
-    ) -> Result<(), Fault> {
+    async fn try_begin(&self, watch: &Watch, tell: impl Fn(&Raw) -> Result<Bytes, Fault>) -> Result<(), Fault> {
+        let caller = &self.core.caller()?.ok_or_else(unauthenticated)?;
         for _ in 0..TRIES {
             let (feed, watching) = self.prepare(watch, caller).await?;
             let told = tell(&watching)?;

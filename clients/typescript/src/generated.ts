@@ -1281,6 +1281,8 @@ export type SessionId = string;
 export interface SessionList {
   /** The sessions, the oldest first. */
   items: SessionView[];
+  /** How many more there are, where there are too many to list. */
+  others?: number;
 }
 
 /** Who opens the session. */
@@ -1608,17 +1610,17 @@ export interface IfSeq {
 
 /** Every operation: what it takes and what it gives. */
 export interface Methods {
-  /** Opens the session for the owner of an access token. First message of a socket that came without an `Authorization` header. May be refused with `token_invalid`, `token_expired`, `token_revoked`, `already_open`. */
+  /** Opens the session for the owner of an access token. First message of a socket that came without an `Authorization` header. May be refused with `token_invalid`, `token_expired`, `token_revoked`, `account_closed`, `already_open`. */
   "session.open": { params: SessionOpen; result: SessionOpened };
-  /** Gives the session a newer access token of the same person, so that it goes on without a reconnect. May be refused with `token_invalid`, `token_expired`, `token_revoked`, `already_open`. */
+  /** Gives the session a newer access token of the same person, so that it goes on without a reconnect. May be refused with `token_invalid`, `token_expired`, `token_revoked`, `account_closed`, `already_open`. */
   "session.renew": { params: SessionRenew; result: SessionRenewed };
   /** Tells the server that the client is there, and the client what time it is. */
   "session.ping": { params: Empty; result: PingReply };
   /** Makes an account in a new organization of its own, with the role admin, and signs it in. May be refused with `signup_closed`, `name_taken`, `invalid_value`, `overloaded`. */
   "auth.signup": { params: NewAccount; result: SignedIn };
-  /** Signs a person in: an access token for 15 minutes, and a refresh token to get the next one with. May be refused with `bad_login`, `overloaded`. */
+  /** Signs a person in: an access token for 15 minutes, and a refresh token to get the next one with. May be refused with `bad_login`, `account_closed`, `overloaded`. */
   "auth.login": { params: Login; result: SignedIn };
-  /** Gives a new pair of tokens for a refresh token, which is used up. Using one twice ends the sign-in. May be refused with `token_invalid`, `token_expired`, `token_revoked`, `refresh_reused`. */
+  /** Gives a new pair of tokens for a refresh token, which is used up. Using one twice ends the sign-in. May be refused with `token_invalid`, `token_expired`, `token_revoked`, `account_closed`, `refresh_reused`. */
   "auth.refresh": { params: Refresh; result: TokenPair };
   /** Ends the caller's sign-in, or all of the caller's: the tokens are worth nothing from now on, and the live sessions end. */
   "auth.logout": { params: Logout; result: Empty };
@@ -1626,11 +1628,11 @@ export interface Methods {
   "auth.user": { params: Empty; result: Person };
   /** Makes an account in the caller's organization. May be refused with `name_taken`, `invalid_value`, `overloaded`, `idem_reused`. */
   "user.create": { params: NewUser & Idem; result: Person };
-  /** Changes a person's account: the fields that are present. A new role holds at once, also in live sessions. May be refused with `user_not_found`, `last_admin`, `invalid_value`, `idem_reused`. */
+  /** Changes a person's account: the fields that are present. A new role holds at once, also in live sessions. May be refused with `user_not_found`, `last_admin`, `invalid_value`, `overloaded`, `idem_reused`. */
   "user.update": { params: UserUpdate & Idem; result: Person };
   /** Lists the people of the caller's organization. */
   "user.list": { params: Empty; result: UserList };
-  /** Lists the organization's live sessions, what each watches, and how much waits to be sent to it. */
+  /** Lists the organization's live sessions, what each watches, and how much waits to be sent to it. May be refused with `overloaded`. */
   "session.list": { params: Empty; result: SessionList };
   /** Makes a mission. It waits until it is started. May be refused with `invalid_value`, `too_large`, `agent_unknown`, `overloaded`, `idem_reused`. */
   "mission.create": { params: MissionNew & Idem; result: MissionSummary };

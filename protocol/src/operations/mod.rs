@@ -58,12 +58,12 @@ operations! {
     /// Opens the session for the owner of an access token. First message of a socket that came without an `Authorization` header.
     OpenSession(SessionOpen) -> SessionOpened {
         method: "session.open", who: Who::Anyone, over: Socket, rest: [],
-        faults: [TokenInvalid, TokenExpired, TokenRevoked, AlreadyOpen],
+        faults: [TokenInvalid, TokenExpired, TokenRevoked, AccountClosed, AlreadyOpen],
     }
     /// Gives the session a newer access token of the same person, so that it goes on without a reconnect.
     RenewSession(SessionRenew) -> SessionRenewed {
         method: "session.renew", who: Who::SignedIn, over: Socket, rest: [],
-        faults: [TokenInvalid, TokenExpired, TokenRevoked, AlreadyOpen],
+        faults: [TokenInvalid, TokenExpired, TokenRevoked, AccountClosed, AlreadyOpen],
     }
     /// Tells the server that the client is there, and the client what time it is.
     Ping(Empty) -> PingReply {
@@ -79,12 +79,12 @@ operations! {
     /// Signs a person in: an access token for 15 minutes, and a refresh token to get the next one with.
     SignIn(Login) -> SignedIn {
         method: "auth.login", who: Who::Anyone, over: Any, rest: [Post "/api/auth/login" => 200],
-        faults: [BadLogin, Overloaded],
+        faults: [BadLogin, AccountClosed, Overloaded],
     }
     /// Gives a new pair of tokens for a refresh token, which is used up. Using one twice ends the sign-in.
     RefreshTokens(Refresh) -> TokenPair {
         method: "auth.refresh", who: Who::Anyone, over: Any, rest: [Post "/api/auth/refresh" => 200],
-        faults: [TokenInvalid, TokenExpired, TokenRevoked, RefreshReused],
+        faults: [TokenInvalid, TokenExpired, TokenRevoked, AccountClosed, RefreshReused],
     }
     /// Ends the caller's sign-in, or all of the caller's: the tokens are worth nothing from now on, and the live sessions end.
     SignOut(Logout) -> Empty {
@@ -105,7 +105,7 @@ operations! {
     /// Changes a person's account: the fields that are present. A new role holds at once, also in live sessions.
     UpdateUser(UserUpdate) -> Person {
         method: "user.update", who: ADMINS, over: Any, rest: [Patch "/api/users/{user}" => 200],
-        faults: [UserNotFound, LastAdmin, InvalidValue, IdemReused],
+        faults: [UserNotFound, LastAdmin, InvalidValue, Overloaded, IdemReused],
         guards: [Idem],
     }
     /// Lists the people of the caller's organization.
@@ -117,7 +117,7 @@ operations! {
     /// Lists the organization's live sessions, what each watches, and how much waits to be sent to it.
     ListSessions(Empty) -> SessionList {
         method: "session.list", who: ADMINS, over: Any, rest: [Get "/api/sessions" => 200],
-        faults: [],
+        faults: [Overloaded],
     }
 
     /// Makes a mission. It waits until it is started.

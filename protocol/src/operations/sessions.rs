@@ -51,6 +51,9 @@ fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Val
 pub struct SessionList {
     /// The sessions, the oldest first.
     pub items: Vec<SessionView>,
+    /// How many more there are, where there are too many to list.
+    #[serde(default)]
+    pub others: u32,
 }
 
 /// A live session, as an admin sees it.
