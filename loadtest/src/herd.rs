@@ -132,7 +132,7 @@ impl Member {
                         at = event.seq;
                     }
                 }
-                Followed::Presence(_) => {}
+                Followed::Skipped(_) | Followed::Presence(_) | Followed::Live(_) => {}
                 Followed::Disconnected { .. } if connections == 0 => {
                     bail!("the server does not take the sessions to begin with")
                 }

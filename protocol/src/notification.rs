@@ -336,6 +336,20 @@ impl Notice {
             _ => return Ok(None),
         }))
     }
+
+    /// The client's name for the watch that it is about, if it is about one.
+    pub fn sub(&self) -> Option<&str> {
+        match self {
+            Self::Opened(_) | Self::Heartbeat(_) | Self::Closing(_) => None,
+            Self::Watching(watching) => Some(&watching.sub),
+            Self::Events(events) => Some(&events.sub),
+            Self::Presence(presence) => Some(&presence.sub),
+            Self::Live(live) => Some(&live.sub),
+            Self::Missions(missions) => Some(&missions.sub),
+            Self::Inbox(inbox) => Some(&inbox.sub),
+            Self::WatchEnded(ended) => Some(&ended.sub),
+        }
+    }
 }
 
 #[cfg(test)]

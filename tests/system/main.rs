@@ -6,6 +6,7 @@ mod bad_agents;
 mod bad_frames;
 mod bad_input;
 mod bad_tokens;
+mod client;
 mod complaints;
 mod demo;
 mod described;

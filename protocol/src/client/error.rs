@@ -1,6 +1,6 @@
 //! What can go wrong between a client and a server.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use crate::fault::{Fault, Kind};
 
@@ -36,7 +36,7 @@ impl fmt::Display for Closed {
 }
 
 /// Why a call, or a connection, did not come about.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ClientError {
     /// The server refused the request.
     #[error("{0}")]
@@ -69,14 +69,25 @@ pub enum ClientError {
         /// What it should have been.
         what: String,
         /// What serde said.
-        source: serde_json::Error,
+        source: Arc<serde_json::Error>,
     },
     /// No token could be had to sign in with.
     #[error("{0}")]
     Token(String),
+    /// No answer came in time; whether the request was carried out is not known.
+    #[error("{0}")]
+    TimedOut(String),
+    /// Too much waits for a connection already; nothing was sent.
+    #[error("{0}")]
+    QueueFull(String),
 }
 
 impl ClientError {
+    /// This side has closed the connection.
+    pub(super) fn left() -> Self {
+        Self::Closed(Closed { code: 1000, reason: "closed by this side".to_owned() })
+    }
+
     /// What the server said, if it was the server that refused.
     pub fn fault(&self) -> Option<&Fault> {
         match self {
@@ -91,7 +102,7 @@ impl ClientError {
             Self::Fault(fault) => fault.data.temporary,
             Self::Refused { status, .. } => matches!(status, 408 | 429 | 500 | 502 | 503 | 504),
             Self::Closed(closed) => !closed.is_final(),
-            Self::Connect { .. } => true,
+            Self::Connect { .. } | Self::TimedOut(_) | Self::QueueFull(_) => true,
             Self::Address(_) | Self::Unreadable { .. } | Self::Token(_) => false,
         }
     }

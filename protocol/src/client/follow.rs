@@ -1,38 +1,49 @@
 //! Following one mission for ever: over lost connections, restarts of the server and expired tokens.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use tokio::{
-    sync::mpsc,
-    task::AbortHandle,
-    time::{Instant, sleep, timeout},
+use tokio::sync::mpsc;
+
+use super::{
+    Client, ClientError, Tokens,
+    subscription::{Over, Subject, keep},
 };
-use uuid::Uuid;
-
-use super::{ClientError, Notices, Session, TokenError, Tokens};
 use crate::{
-    EventFrame, Timestamp,
+    EventFrame,
     ids::MissionId,
     model::Mission,
-    notification::{Close, MissionEvents, Notice, Present},
-    operations::{Position, RenewSession, SessionRenew, Watch, WatchMission},
+    notification::{MissionEvents, MissionLive, MissionPresence, Notice, Span},
+    operations::{Logs, Position, UnwatchMission, Watch, WatchMission, Watching},
 };
 
-/// What is given out and not yet taken; when it is full the socket is not read.
+/// What is given out and not yet taken; when it is full the watch is not read.
 const QUEUE: usize = 16;
-/// The shortest and the longest wait before coming back.
-const WAIT: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
-/// A connection that held this long starts the waits over.
-const HELD: Duration = Duration::from_secs(1);
-/// How long the server has to answer a request for a watch.
-const WATCH_TIMEOUT: Duration = Duration::from_secs(30);
-const SUB: &str = "follow";
+
+/// How a mission is watched.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchOptions {
+    /// Where an earlier watch was left, to be resumed if the server still can.
+    pub since: Option<Position>,
+    /// Whether [`Followed::Live`] is wanted.
+    pub live: bool,
+    /// Whether [`Followed::Presence`] is wanted.
+    pub presence: bool,
+    /// What becomes of the log while the watch is far behind.
+    pub logs: Logs,
+}
+
+impl Default for WatchOptions {
+    fn default() -> Self {
+        Self { since: None, live: true, presence: true, logs: Logs::Every }
+    }
+}
 
 /// What following a mission gives.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Followed {
-    /// A connection is there and the mission is watched. What came meanwhile follows: as
-    /// [`Followed::Events`] if it resumed, as a [`Followed::Snapshot`] if not.
+    /// The mission is watched. What came meanwhile follows: as [`Followed::Events`] if it
+    /// resumed, as a [`Followed::Snapshot`] if not. Said again on every connection, and when
+    /// something was missing or came faster than it was taken: then it is asked for again.
     Connected {
         /// The position of the mission's newest event.
         head: u64,
@@ -45,13 +56,18 @@ pub enum Followed {
     Snapshot(Box<Mission>),
     /// What happened, in order, each event once and none left out.
     Events(Vec<EventFrame>),
+    /// Log entries that the server left out here, on the wish of [`WatchOptions::logs`]: see [`Mission::skip`].
+    Skipped(Span),
     /// Who is there now.
-    Presence(Vec<Present>),
-    /// The connection ended; the next is tried by itself.
+    Presence(MissionPresence),
+    /// What goes on and is never stored.
+    Live(MissionLive),
+    /// The mission is not watched now: there is no connection, or the server has no room for
+    /// the watch. It comes back by itself.
     Disconnected {
-        /// Why it ended.
+        /// Why not.
         why: String,
-        /// When the next is tried.
+        /// When that is tried.
         retry_in: Duration,
     },
     /// It is over, and trying again would not help. Nothing follows.
@@ -62,26 +78,25 @@ pub enum Followed {
 pub struct Follow {
     queue: mpsc::Receiver<(Followed, Option<Position>)>,
     position: Option<Position>,
-    task: AbortHandle,
+    /// Keeps the connection.
+    _client: Client,
 }
 
 impl Follow {
-    /// Follows `mission` on `server`, from `since` if it is given and the server can still resume
-    /// there, with access tokens from `tokens`. Has to be called inside a tokio runtime.
+    /// Follows `mission` on `server` over a connection of its own, from `since` if it is given and
+    /// the server can still resume there, with access tokens from `tokens`. Has to be called inside
+    /// a tokio runtime.
     pub fn start(server: &str, mission: MissionId, since: Option<Position>, tokens: impl Tokens) -> Self {
+        Client::start(server, tokens).watch_with(mission, WatchOptions { since, ..WatchOptions::default() })
+    }
+
+    pub(super) fn over(client: Client, mission: MissionId, options: WatchOptions) -> Self {
         let (out, queue) = mpsc::channel(QUEUE);
-        let follower = Follower {
-            server: server.to_owned(),
-            mission,
-            position: since,
-            tokens: Arc::new(tokens),
-            rejected: None,
-            refused_before: false,
-            held: false,
-            out,
-        };
-        let task = tokio::spawn(follower.run()).abort_handle();
-        Self { queue, position: since, task }
+        let gone = out.clone();
+        let follower = Follower { mission, options, position: options.since, out };
+        let unwanted = async move { gone.closed().await };
+        tokio::spawn(keep(client.now(), client.backoff(), follower, unwanted));
+        Self { queue, position: options.since, _client: client }
     }
 
     /// What comes next; `None` after [`Followed::Ended`]. May be dropped half way without a loss.
@@ -97,287 +112,330 @@ impl Follow {
     }
 }
 
-impl Drop for Follow {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// How one connection went.
-enum Over {
-    /// Come back: after the given time, or after one that grows.
-    Again { why: String, after: Option<Duration> },
-    /// Do not come back.
-    Final(ClientError),
-    /// Nobody takes what is given out.
-    Unwanted,
-}
-
-struct Follower<T> {
-    server: String,
+struct Follower {
     mission: MissionId,
+    options: WatchOptions,
     position: Option<Position>,
-    tokens: Arc<T>,
-    /// The token that the server takes no longer.
-    rejected: Option<String>,
-    /// Whether the token before was refused, too, at the door.
-    refused_before: bool,
-    /// Whether this connection held for a while.
-    held: bool,
     out: mpsc::Sender<(Followed, Option<Position>)>,
 }
 
-impl<T: Tokens> Follower<T> {
-    async fn run(mut self) {
-        let mut attempt = 0;
-        loop {
-            self.held = false;
-            let Err(over) = self.connection().await;
-            match over {
-                Over::Unwanted => return,
-                Over::Final(error) => {
-                    // An error means that nobody wants to know.
-                    let _ = self.give(Followed::Ended(error)).await;
-                    return;
-                }
-                Over::Again { why, after } => {
-                    attempt = if self.held { 0 } else { attempt + 1 };
-                    let retry_in = after.unwrap_or_else(|| backoff(attempt, chance()));
-                    if self.give(Followed::Disconnected { why, retry_in }).await.is_err() {
-                        return;
-                    }
-                    sleep(retry_in).await;
-                }
-            }
+impl Subject for Follower {
+    type Ask = WatchMission;
+    type End = UnwatchMission;
+
+    fn ask(&self, sub: String) -> Watch {
+        let WatchOptions { live, presence, logs, .. } = self.options;
+        Watch { mission: self.mission, sub, since: self.position, live, presence, logs }
+    }
+
+    async fn began(&mut self, watching: Watching) -> Result<(), Over> {
+        if !watching.resumed {
+            self.position = Some(Position { epoch: watching.epoch, seq: watching.seq });
+        }
+        let Watching { head, resumed, reason, .. } = watching;
+        self.give(Followed::Connected { head, resumed, reason }).await?;
+        match watching.snapshot {
+            Some(snapshot) => self.give(Followed::Snapshot(Box::new(snapshot))).await,
+            None => Ok(()),
         }
     }
 
+    async fn heard(&mut self, notice: Notice) -> Result<(), Over> {
+        match notice {
+            Notice::Events(events) => self.events(events).await,
+            Notice::Presence(presence) => self.give(Followed::Presence(presence)).await,
+            Notice::Live(live) => self.give(Followed::Live(live)).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn lost(&mut self, why: String, retry_in: Duration) -> Result<(), Over> {
+        self.give(Followed::Disconnected { why, retry_in }).await
+    }
+
+    async fn ended(&mut self, error: ClientError) {
+        // An error means that nobody wants to know.
+        let _ = self.give(Followed::Ended(error)).await;
+    }
+}
+
+impl Follower {
     async fn give(&self, followed: Followed) -> Result<(), Over> {
         self.out.send((followed, self.position)).await.map_err(|_| Over::Unwanted)
     }
 
-    /// One connection, from getting a token to its end.
-    async fn connection(&mut self) -> Result<std::convert::Infallible, Over> {
-        let token = self.tokens.token(self.rejected.clone()).await.map_err(|error| match error {
-            TokenError::Temporary(why) => Over::Again { why, after: None },
-            TokenError::Final(why) => Over::Final(ClientError::Token(why)),
-        })?;
-        let (session, mut notices) = match Session::connect(&self.server, Some(&token)).await {
-            Ok(connected) => connected,
-            Err(error) => return Err(self.refused(error, token)),
-        };
-        let request = Watch::new(self.mission, SUB, self.position);
-        let watching = match timeout(WATCH_TIMEOUT, session.call::<WatchMission>(request)).await {
-            Ok(Ok(watching)) => watching,
-            Ok(Err(error)) => return Err(self.refused(error, token)),
-            Err(_) => return Err(Over::Again { why: "the server did not answer".to_owned(), after: None }),
-        };
-        self.refused_before = false;
-        self.rejected = None;
-        let since = Instant::now();
-        if !watching.resumed {
-            self.position = Some(Position { epoch: watching.epoch, seq: watching.seq });
-        }
-        let reason = watching.reason;
-        self.give(Followed::Connected { head: watching.head, resumed: watching.resumed, reason }).await?;
-        if let Some(snapshot) = watching.snapshot {
-            self.give(Followed::Snapshot(Box::new(snapshot))).await?;
-        }
-        let Err(over) = self.stream(session, &mut notices, token).await;
-        self.held = since.elapsed() >= HELD;
-        Err(over)
-    }
-
-    /// Gives out what comes until the connection ends, and renews its token in time.
-    async fn stream(
-        &mut self,
-        session: Session,
-        notices: &mut Notices,
-        mut token: String,
-    ) -> Result<std::convert::Infallible, Over> {
-        let mut come_back = None;
-        let mut renewal = std::pin::pin!(None);
-        loop {
-            let notice = tokio::select! {
-                notice = notices.next_raw() => notice,
-                renewed = async { match renewal.as_mut().as_pin_mut() {
-                    Some(renewal) => renewal.await,
-                    None => std::future::pending().await,
-                } } => {
-                    renewal.set(None);
-                    if let Some((newer, expires_at)) = renewed {
-                        token = newer;
-                        renewal.set(Some(renew(Arc::clone(&self.tokens), session.clone(), token.clone(), expires_at)));
-                    }
-                    continue;
-                }
-            };
-            let Some(notice) = notice else { break };
-            match notice.read().map_err(Over::Final)? {
-                Some(Notice::Opened(opened)) => {
-                    let (tokens, session) = (Arc::clone(&self.tokens), session.clone());
-                    renewal.set(Some(renew(tokens, session, token.clone(), opened.expires_at)));
-                }
-                Some(Notice::Events(events)) if events.sub == SUB => self.events(events).await?,
-                Some(Notice::Presence(presence)) if presence.sub == SUB => {
-                    self.give(Followed::Presence(presence.people)).await?;
-                }
-                Some(Notice::Closing(closing)) => {
-                    come_back = closing.reconnect_after_ms.map(|after| (after, closing.jitter_ms.unwrap_or(0)));
-                }
-                _ => {}
+    /// Gives out what is new of `frame`; if anything is missing before it or in it, asks for that instead.
+    async fn events(&mut self, frame: MissionEvents) -> Result<(), Over> {
+        let Some(at) = self.position.filter(|at| at.epoch == frame.epoch) else { return Err(Over::Anew) };
+        let (mut seq, epoch) = (at.seq, at.epoch);
+        let mut skipped = frame.skipped.into_iter().peekable();
+        let mut fresh = Vec::with_capacity(frame.events.len());
+        for event in frame.events.into_iter().filter(|event| event.seq > at.seq) {
+            while let Some(span) = skipped.next_if(|span| span.from < event.seq) {
+                self.passed(std::mem::take(&mut fresh), &mut seq, span, epoch).await?;
             }
+            if event.seq != seq + 1 {
+                break;
+            }
+            seq = event.seq;
+            fresh.push(event);
         }
-        let closed = session.closed().unwrap_or_else(|| super::Closed::abnormal("the connection was lost"));
-        if closed.is_final() {
-            return Err(Over::Final(ClientError::Closed(closed)));
+        self.happened(fresh, Position { epoch, seq }).await?;
+        for span in skipped {
+            self.passed(Vec::new(), &mut seq, span, epoch).await?;
         }
-        if closed.code == Close::TokenExpired.code() {
-            self.rejected = Some(token);
-        }
-        let after = come_back.map(|(after, jitter)| Duration::from_millis(after) + chance_of(jitter));
-        Err(Over::Again { why: closed.to_string(), after })
+        if seq < frame.to { Err(Over::Anew) } else { Ok(()) }
     }
 
-    /// Gives out those of `events` that are new, or finds that some are missing.
-    async fn events(&mut self, events: MissionEvents) -> Result<(), Over> {
-        let have = self.position.map_or(0, |position| position.seq);
-        let fresh: Vec<EventFrame> = events.events.into_iter().filter(|event| event.seq > have).collect();
-        let (Some(first), Some(last)) = (fresh.first(), fresh.last()) else { return Ok(()) };
-        if first.seq != have + 1 || self.position.is_some_and(|position| position.epoch != events.epoch) {
-            let why = format!("events are missing between {have} and {}", first.seq);
-            return Err(Over::Again { why, after: None });
+    /// Gives out `fresh`, and then `span`, as far as that is new and follows on it.
+    async fn passed(
+        &mut self,
+        fresh: Vec<EventFrame>,
+        seq: &mut u64,
+        span: Span,
+        epoch: uuid::Uuid,
+    ) -> Result<(), Over> {
+        self.happened(fresh, Position { epoch, seq: *seq }).await?;
+        if span.to <= *seq {
+            return Ok(());
         }
-        self.position = Some(Position { epoch: events.epoch, seq: last.seq });
+        let from = span.from.max(*seq + 1);
+        if from != *seq + 1 {
+            return Err(Over::Anew);
+        }
+        *seq = span.to;
+        self.position = Some(Position { epoch, seq: span.to });
+        self.give(Followed::Skipped(Span { from, to: span.to })).await
+    }
+
+    async fn happened(&mut self, fresh: Vec<EventFrame>, position: Position) -> Result<(), Over> {
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        self.position = Some(position);
         self.give(Followed::Events(fresh)).await
     }
-
-    /// What to do when the server said no, or nothing.
-    fn refused(&mut self, error: ClientError, token: String) -> Over {
-        if error.is_unauthenticated() && !self.refused_before {
-            self.refused_before = true;
-            self.rejected = Some(token);
-            return Over::Again { why: error.to_string(), after: Some(Duration::ZERO) };
-        }
-        if !error.is_temporary() {
-            return Over::Final(error);
-        }
-        let after = error.fault().and_then(|fault| fault.data.retry_after_ms);
-        Over::Again {
-            why: error.to_string(),
-            after: after.map(|after| Duration::from_millis(after) + chance_of(after)),
-        }
-    }
-}
-
-/// Waits until shortly before `expires_at`, then gives the session a newer token. `None` if that
-/// did not work: the session will end, and the next one starts with another token.
-async fn renew<T: Tokens>(
-    tokens: Arc<T>,
-    session: Session,
-    token: String,
-    expires_at: Timestamp,
-) -> Option<(String, Timestamp)> {
-    let left = u64::try_from(expires_at.as_millis() - Timestamp::now().as_millis()).unwrap_or(0);
-    let wait = if left > 120_000 { left - 60_000 } else { (left / 2).max(1_000) };
-    sleep(Duration::from_millis(wait)).await;
-    let newer = tokens.token(Some(token)).await.ok()?;
-    let renewed = session.call::<RenewSession>(SessionRenew { token: newer.clone() }).await.ok()?;
-    Some((newer, renewed.expires_at))
-}
-
-/// How long to wait before attempt number `attempt`, from 1: somewhere between the shortest wait
-/// and one that doubles, so that many clients do not come back all at once.
-fn backoff(attempt: u32, chance: f64) -> Duration {
-    let longest = WAIT.0.saturating_mul(1 << attempt.clamp(1, 10)).min(WAIT.1);
-    WAIT.0 + (longest - WAIT.0).mul_f64(chance)
-}
-
-/// A random number between 0 and 1, from the random part of a fresh UUIDv7: good enough to spread clients.
-fn chance() -> f64 {
-    let random = Uuid::now_v7().as_u128() as u32;
-    f64::from(random) / f64::from(u32::MAX)
-}
-
-fn chance_of(millis: u64) -> Duration {
-    Duration::from_millis(millis).mul_f64(chance())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{
-        FixedToken,
-        testing::{Desk, events, mission_id, snapshot},
+    use crate::{
+        client::{
+            ClientOptions, FixedToken, Options, TokenError,
+            testing::{Desk, events, mission_id, snapshot},
+        },
+        notification::{Close, MISSION_EVENTS},
     };
+    use serde_json::json;
+    use uuid::Uuid;
 
     const EPOCH: Uuid = Uuid::from_u128(5);
 
-    fn seqs(followed: Followed) -> Vec<u64> {
+    fn good() -> FixedToken {
+        FixedToken("good".to_owned())
+    }
+
+    fn since(seq: u64) -> Option<Position> {
+        Some(Position { epoch: EPOCH, seq })
+    }
+
+    fn seqs(followed: Option<Followed>) -> Vec<u64> {
         match followed {
-            Followed::Events(events) => events.iter().map(|event| event.seq).collect(),
+            Some(Followed::Events(events)) => events.iter().map(|event| event.seq).collect(),
             other => panic!("{other:?} instead of events"),
         }
     }
 
-    #[test]
-    fn waits_grow_and_stay_within_their_bounds() {
-        assert_eq!(backoff(1, 0.0), WAIT.0);
-        assert_eq!(backoff(1, 1.0), Duration::from_millis(500));
-        assert_eq!(backoff(4, 1.0), Duration::from_secs(4));
-        assert_eq!(backoff(1_000, 1.0), WAIT.1);
-        let chances: Vec<f64> = (0..100).map(|_| chance()).collect();
-        assert!(chances.iter().all(|chance| (0.0..=1.0).contains(chance)));
-        assert!(chances.iter().any(|chance| *chance < 0.5) && chances.iter().any(|chance| *chance > 0.5));
+    async fn connected(follow: &mut Follow) -> (u64, bool) {
+        loop {
+            match follow.next().await.unwrap() {
+                Followed::Connected { head, resumed, .. } => return (head, resumed),
+                Followed::Disconnected { .. } => {}
+                other => panic!("{other:?} instead of a connection"),
+            }
+        }
     }
 
     #[tokio::test]
     async fn a_mission_is_followed_over_a_lost_connection_without_a_gap_or_a_repeat() {
         let desk = Desk::open().await;
-        let mut follow = Follow::start(&desk.url, mission_id(), None, FixedToken("good".to_owned()));
-
+        let mut follow = Follow::start(&desk.url, mission_id(), None, good());
         let mut peer = desk.accept().await;
-        assert_eq!(peer.expect_watch().await, None);
-        peer.watching(snapshot(3), EPOCH, 3).await;
-        assert!(matches!(follow.next().await, Some(Followed::Connected { resumed: false, head: 3, .. })));
+        peer.opened().await;
+        let asked = peer.asked_to_watch().await;
+        assert_eq!(asked.1.since, None);
+        peer.watching(&asked, snapshot(3), EPOCH).await;
+        assert_eq!(connected(&mut follow).await, (3, false));
         assert!(matches!(follow.next().await, Some(Followed::Snapshot(mission)) if mission.seq == 3));
-        peer.notify(&events(EPOCH, 4..=5)).await;
-        assert_eq!(seqs(follow.next().await.unwrap()), [4, 5]);
-        assert_eq!(follow.position(), Some(Position { epoch: EPOCH, seq: 5 }));
+        peer.notify(&events(&asked.1.sub, EPOCH, 4..=5)).await;
+        assert_eq!(seqs(follow.next().await), [4, 5]);
+        assert_eq!(follow.position(), since(5));
         drop(peer);
         assert!(matches!(follow.next().await, Some(Followed::Disconnected { .. })));
 
         let mut peer = desk.accept().await;
-        let since = Position { epoch: EPOCH, seq: 5 };
-        assert_eq!(peer.expect_watch().await, Some(since));
-        peer.resumed(EPOCH, since.seq, 7).await;
-        assert!(matches!(follow.next().await, Some(Followed::Connected { resumed: true, head: 7, .. })));
+        peer.opened().await;
+        let asked = peer.asked_to_watch().await;
+        assert_eq!(asked.1.since, since(5));
+        peer.resumed(&asked, 7).await;
+        assert_eq!(connected(&mut follow).await, (7, true));
         // The server repeats what the client has: it is passed over.
-        peer.notify(&events(EPOCH, 5..=7)).await;
-        assert_eq!(seqs(follow.next().await.unwrap()), [6, 7]);
+        peer.notify(&events(&asked.1.sub, EPOCH, 5..=7)).await;
+        assert_eq!(seqs(follow.next().await), [6, 7]);
     }
 
     #[tokio::test]
-    async fn missing_events_are_never_passed_over_in_silence() {
+    async fn missing_events_are_asked_for_on_the_same_connection() {
         let desk = Desk::open().await;
-        let since = Position { epoch: EPOCH, seq: 5 };
-        let mut follow = Follow::start(&desk.url, mission_id(), Some(since), FixedToken("good".to_owned()));
+        let mut follow = Follow::start(&desk.url, mission_id(), since(5), good());
         let mut peer = desk.accept().await;
-        assert_eq!(peer.expect_watch().await, Some(since));
-        peer.resumed(EPOCH, 5, 9).await;
-        assert!(matches!(follow.next().await, Some(Followed::Connected { .. })));
-        peer.notify(&events(EPOCH, 8..=9)).await;
-        assert!(matches!(follow.next().await, Some(Followed::Disconnected { why, .. }) if why.contains("missing")));
+        peer.opened().await;
+        let asked = peer.asked_to_watch().await;
+        peer.resumed(&asked, 9).await;
+        assert_eq!(connected(&mut follow).await, (9, true));
+        let mut torn = events(&asked.1.sub, EPOCH, 6..=9);
+        torn.events.remove(1);
+        peer.notify(&torn).await;
+        assert_eq!(seqs(follow.next().await), [6]);
+
+        let unwatch = peer.asked().await;
+        assert_eq!((&unwatch["method"], &unwatch["params"]["sub"]), (&json!("mission.unwatch"), &json!(asked.1.sub)));
+        peer.answer(&unwatch, json!({})).await;
+        let again = peer.asked_to_watch().await;
+        assert_eq!(again.1.since, since(6));
+        assert_ne!(again.1.sub, asked.1.sub);
+        peer.resumed(&again, 9).await;
+        assert_eq!(connected(&mut follow).await, (9, true));
+        // What comes late for the watch before is of no interest.
+        peer.notify(&events(&asked.1.sub, EPOCH, 7..=7)).await;
+        peer.notify(&events(&again.1.sub, EPOCH, 7..=9)).await;
+        assert_eq!(seqs(follow.next().await), [7, 8, 9]);
+    }
+
+    #[tokio::test]
+    async fn what_was_left_out_on_wish_is_told_in_its_place() {
+        let desk = Desk::open().await;
+        let client = Client::start(&desk.url, good());
+        let options = WatchOptions { since: since(1), logs: Logs::Coalesced, live: false, presence: true };
+        let mut follow = client.watch_with(mission_id(), options);
         let mut peer = desk.accept().await;
-        assert_eq!(peer.expect_watch().await, Some(since));
+        peer.opened().await;
+        let asked = peer.asked_to_watch().await;
+        assert_eq!((asked.1.logs, asked.1.live, asked.1.presence), (Logs::Coalesced, false, true));
+        peer.resumed(&asked, 9).await;
+        connected(&mut follow).await;
+        let mut frame = events(&asked.1.sub, EPOCH, 2..=9);
+        frame.events.retain(|event| [2, 6].contains(&event.seq));
+        frame.skipped = vec![Span { from: 3, to: 5 }, Span { from: 7, to: 9 }];
+        peer.notify(&frame).await;
+        assert_eq!(seqs(follow.next().await), [2]);
+        assert!(matches!(follow.next().await, Some(Followed::Skipped(Span { from: 3, to: 5 }))));
+        assert_eq!(follow.position(), since(5));
+        assert_eq!(seqs(follow.next().await), [6]);
+        assert!(matches!(follow.next().await, Some(Followed::Skipped(Span { from: 7, to: 9 }))));
+        assert_eq!(follow.position(), since(9));
+    }
+
+    #[tokio::test]
+    async fn a_watch_that_is_not_read_holds_up_no_other_and_goes_on_where_it_was() {
+        let desk = Desk::open().await;
+        let client = Client::start(&desk.url, good());
+        let mut peer = desk.accept().await;
+        peer.opened().await;
+        let mut stuck = client.watch_with(mission_id(), WatchOptions { since: since(0), ..WatchOptions::default() });
+        let first = peer.asked_to_watch().await;
+        peer.resumed(&first, 200).await;
+        let mut other = client.watch_with(mission_id(), WatchOptions { since: since(0), ..WatchOptions::default() });
+        let second = peer.asked_to_watch().await;
+        peer.resumed(&second, 1).await;
+        for seq in 1..=200 {
+            peer.notify(&events(&first.1.sub, EPOCH, seq..=seq)).await;
+        }
+        peer.notify(&events(&second.1.sub, EPOCH, 1..=1)).await;
+        connected(&mut other).await;
+        assert_eq!(seqs(other.next().await), [1]);
+
+        let mut last = 0;
+        let reading = async {
+            while last < 200 {
+                match stuck.next().await.unwrap() {
+                    Followed::Events(events) => events.iter().for_each(|event| {
+                        assert_eq!(event.seq, last + 1);
+                        last = event.seq;
+                    }),
+                    Followed::Connected { resumed, .. } => assert!(resumed),
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        let serving = async {
+            loop {
+                let request = peer.asked().await;
+                if request["method"] == "mission.unwatch" {
+                    peer.answer(&request, json!({})).await;
+                } else {
+                    let watch: Watch = serde_json::from_value(request["params"].clone()).unwrap();
+                    let from = watch.since.unwrap().seq + 1;
+                    peer.resumed(&(request, watch.clone()), 200).await;
+                    peer.notify(&events(&watch.sub, EPOCH, from..=200)).await;
+                }
+            }
+        };
+        tokio::select! { () = reading => {}, () = serving => {} }
+        assert_eq!(last, 200);
+    }
+
+    #[tokio::test]
+    async fn a_watch_that_nobody_wants_is_ended_on_the_server() {
+        let desk = Desk::open().await;
+        let client = Client::start(&desk.url, good());
+        let follow = client.watch(mission_id());
+        let mut peer = desk.accept().await;
+        peer.opened().await;
+        let asked = peer.asked_to_watch().await;
+        drop(follow);
+        let unwatch = peer.asked().await;
+        assert_eq!((&unwatch["method"], &unwatch["params"]["sub"]), (&json!("mission.unwatch"), &json!(asked.1.sub)));
+        drop(client);
+        while peer.hear().await.is_some() {}
+    }
+
+    #[tokio::test]
+    async fn what_is_of_a_later_version_ends_its_watch_and_no_other() {
+        let desk = Desk::open().await;
+        let client = Client::start(&desk.url, good());
+        let mut follow = client.watch_with(mission_id(), WatchOptions { since: since(1), ..WatchOptions::default() });
+        let mut peer = desk.accept().await;
+        peer.opened().await;
+        let asked = peer.asked_to_watch().await;
+        peer.resumed(&asked, 2).await;
+        connected(&mut follow).await;
+        peer.say(json!({"jsonrpc": "2.0", "method": MISSION_EVENTS, "params": {"sub": asked.1.sub, "events": 7}}))
+            .await;
+        assert!(matches!(follow.next().await, Some(Followed::Ended(ClientError::Unreadable { .. }))));
+        assert!(follow.next().await.is_none());
+        assert!(client.ready().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_falls_silent_is_left_for_the_next_connection() {
+        let desk = Desk::open().await;
+        let session = Options { silence: Duration::from_millis(50), ..Options::default() };
+        let client = Client::with(&desk.url, good(), ClientOptions { session, ..ClientOptions::default() });
+        let _silent = desk.accept().await;
+        let mut peer = desk.accept().await;
+        peer.opened().await;
+        client.ready().await.unwrap();
     }
 
     #[tokio::test]
     async fn a_goodbye_that_is_final_is_the_end() {
         let desk = Desk::open().await;
-        let mut follow = Follow::start(&desk.url, mission_id(), None, FixedToken("good".to_owned()));
+        let mut follow = Follow::start(&desk.url, mission_id(), None, good());
         let mut peer = desk.accept().await;
-        peer.expect_watch().await;
+        peer.opened().await;
+        peer.asked_to_watch().await;
         peer.close(Close::Revoked.code(), Close::Revoked.reason()).await;
         // The answer to the watch never came; the reason why it will not come is told.
         assert!(
@@ -395,18 +453,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refused_token_is_renewed_once_and_then_it_is_final() {
+    async fn a_refused_token_is_exchanged_and_where_there_is_no_other_it_is_over() {
         let desk = Desk::open().await;
-        let mut follow = Follow::start(&desk.url, mission_id(), None, Renewing);
+        let _follow = Follow::start(&desk.url, mission_id(), None, Renewing);
         desk.refuse().await;
-        assert!(matches!(follow.next().await, Some(Followed::Disconnected { .. })));
         let mut peer = desk.accept().await;
         assert_eq!(peer.authorization, "Bearer good");
-        peer.expect_watch().await;
+        peer.opened().await;
+        peer.asked_to_watch().await;
 
         let mut follow = Follow::start(&desk.url, mission_id(), None, FixedToken("bad".to_owned()));
         desk.refuse().await;
-        assert!(matches!(follow.next().await, Some(Followed::Disconnected { .. })));
-        assert!(matches!(follow.next().await, Some(Followed::Ended(ClientError::Token(_)))));
+        loop {
+            match follow.next().await.unwrap() {
+                Followed::Disconnected { .. } => {}
+                Followed::Ended(error) => break assert!(matches!(error, ClientError::Token(_))),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Telling the server's frames apart without reading them whole.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -61,7 +61,7 @@ pub(super) fn answer<R: DeserializeOwned>(text: &str, method: &str) -> Result<R,
 }
 
 pub(super) fn unreadable(what: impl Into<String>, source: serde_json::Error) -> ClientError {
-    ClientError::Unreadable { what: what.into(), source }
+    ClientError::Unreadable { what: what.into(), source: Arc::new(source) }
 }
 
 #[cfg(test)]

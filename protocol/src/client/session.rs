@@ -16,31 +16,23 @@ use futures_util::{
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::{
-    net::TcpStream,
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
     time::timeout,
 };
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream,
-    tungstenite::{
-        self, Message, Utf8Bytes,
-        client::IntoClientRequest,
-        http::{HeaderValue, header::AUTHORIZATION},
-        protocol::{CloseFrame, WebSocketConfig},
-    },
-};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes, protocol::CloseFrame};
 
-use super::{ClientError, Closed, Notices, address::socket_address, frame};
+use super::{
+    ClientError, Closed, Notices,
+    connect::{Socket, open_socket},
+    frame,
+};
 use crate::{
     Operation,
-    fault::Fault,
     ids::MissionId,
     notification::{Notice, SESSION_OPENED},
     operations::{Heartbeat, OpenSession, SessionOpen, SessionOpened},
 };
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Requests that wait to be written; a caller waits when there are more.
 const OUTGOING: usize = 64;
@@ -90,11 +82,27 @@ pub(super) enum Outgoing {
     Close,
 }
 
+/// Why there is no answer to a request.
+pub(super) struct Unanswered {
+    pub(super) error: ClientError,
+    /// Whether the request may have reached the server.
+    pub(super) sent: bool,
+}
+
+impl Unanswered {
+    /// The request was sent, and this is what came of it.
+    pub(super) fn of(error: ClientError) -> Self {
+        Self { error, sent: true }
+    }
+}
+
 /// How often to ping, how long to wait, and whether it is over.
 #[derive(Clone, Copy)]
 struct Pace {
     ping_every: Duration,
     silence: Duration,
+    /// This side wants to leave.
+    leaving: bool,
     over: bool,
 }
 
@@ -192,8 +200,12 @@ impl Session {
         options: Options,
     ) -> Result<(Self, Notices), ClientError> {
         let socket = open_socket(url, path, token, options).await?;
-        let (pace, pace_seen) =
-            watch::channel(Pace { ping_every: options.ping_every, silence: options.silence, over: false });
+        let (pace, pace_seen) = watch::channel(Pace {
+            ping_every: options.ping_every,
+            silence: options.silence,
+            leaving: false,
+            over: false,
+        });
         let shared = Arc::new(Shared { next_id: AtomicU64::new(1), state: Mutex::default(), pace });
         let (out, outgoing) = mpsc::channel(OUTGOING);
         let (queue_in, queue) = mpsc::channel(options.queue.max(1));
@@ -220,7 +232,7 @@ impl Session {
     /// [`ClientError::Fault`] when the server refuses, [`ClientError::Closed`] when the session
     /// ends before the answer came: then nobody knows whether it was carried out.
     pub async fn call<O: Operation>(&self, params: O::Params) -> Result<O::Result, ClientError> {
-        let text = self.exchange(O::METHOD, &params).await?;
+        let text = self.exchange(O::METHOD, &params).await.map_err(|unanswered| unanswered.error)?;
         frame::answer(&text, O::METHOD)
     }
 
@@ -229,25 +241,27 @@ impl Session {
     /// # Errors
     /// As for [`Session::call`].
     pub async fn call_raw<P: Serialize>(&self, method: &str, params: &P) -> Result<Box<RawValue>, ClientError> {
-        let text = self.exchange(method, params).await?;
+        let text = self.exchange(method, params).await.map_err(|unanswered| unanswered.error)?;
         frame::answer(&text, method)
     }
 
-    async fn exchange<P: Serialize>(&self, method: &str, params: &P) -> Result<Utf8Bytes, ClientError> {
+    /// Asks, and gives the frame that answers.
+    pub(super) async fn exchange<P: Serialize>(&self, method: &str, params: &P) -> Result<Utf8Bytes, Unanswered> {
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        let unsent = |error| Unanswered { error, sent: false };
         let text = serde_json::to_string(&Outbound { jsonrpc: "2.0", id, method, params })
-            .map_err(|source| frame::unreadable(format!("the request {method}"), source))?;
+            .map_err(|source| unsent(frame::unreadable(format!("the request {method}"), source)))?;
         let (answer_in, answer) = oneshot::channel();
         {
             let mut state = self.shared.state();
             if let Some(closed) = &state.closed {
-                return Err(ClientError::Closed(closed.clone()));
+                return Err(unsent(ClientError::Closed(closed.clone())));
             }
             state.pending.insert(id, answer_in);
         }
         let _waiting = Waiting(&self.shared, id);
-        self.send_text(text).await?;
-        answer.await.map_err(|_| self.shared.error())
+        self.send_text(text).await.map_err(unsent)?;
+        answer.await.map_err(|_| Unanswered::of(self.shared.error()))
     }
 
     /// Sends a frame as it is. An answer to it that carries no id of this session comes out of
@@ -266,56 +280,14 @@ impl Session {
         let _ = self.out.send(Outgoing::Close).await;
     }
 
+    /// Closes the socket without waiting for anything, not even for what is still to be written.
+    pub(super) fn leave(&self) {
+        self.shared.pace.send_modify(|pace| pace.leaving = true);
+    }
+
     /// How the session ended, once it has.
     pub fn closed(&self) -> Option<Closed> {
         self.shared.closed()
-    }
-}
-
-/// The size of the buffer that is read into at once, in bytes.
-const READ_BUFFER: usize = 8 * 1024;
-
-async fn open_socket(url: &str, path: &str, token: Option<&str>, options: Options) -> Result<Socket, ClientError> {
-    let address = socket_address(url, path)?;
-    let no_connection = |why: String| ClientError::Connect { server: url.to_owned(), why };
-    let mut request =
-        address.as_str().into_client_request().map_err(|error| ClientError::Address(format!("{url:?}: {error}")))?;
-    if let Some(token) = token {
-        let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
-            .map_err(|_| ClientError::Token("the access token has characters that no token has".to_owned()))?;
-        value.set_sensitive(true);
-        request.headers_mut().insert(AUTHORIZATION, value);
-    }
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(options.message_bytes))
-        .max_frame_size(Some(options.message_bytes))
-        // The library zeroes the whole of it before each read.
-        .read_buffer_size(READ_BUFFER);
-    let connecting = tokio_tungstenite::connect_async_with_config(request, Some(config), true);
-    match timeout(options.connect_timeout, connecting).await {
-        Err(_) => Err(no_connection("it took too long".to_owned())),
-        Ok(Ok((socket, _))) => Ok(socket),
-        Ok(Err(tungstenite::Error::Http(response))) => {
-            let status = response.status().as_u16();
-            Err(refusal(status, response.body().as_deref().unwrap_or_default()))
-        }
-        Ok(Err(error)) => Err(no_connection(error.to_string())),
-    }
-}
-
-/// What the server says against the connection, from the answer to the upgrade.
-fn refusal(status: u16, body: &[u8]) -> ClientError {
-    #[derive(serde::Deserialize)]
-    struct Wrapped {
-        error: Fault,
-    }
-    let wrapped = serde_json::from_slice::<Wrapped>(body).map(|wrapped| wrapped.error);
-    match wrapped.or_else(|_| serde_json::from_slice::<Fault>(body)) {
-        Ok(fault) => ClientError::Fault(fault),
-        Err(_) => {
-            let text: String = String::from_utf8_lossy(body).chars().filter(|c| !c.is_control()).take(200).collect();
-            ClientError::Refused { status, text: if text.is_empty() { "no reason given".to_owned() } else { text } }
-        }
     }
 }
 
@@ -367,9 +339,12 @@ async fn write(
     mut reader: JoinHandle<()>,
 ) {
     loop {
-        let Pace { ping_every, over, .. } = *pace.borrow_and_update();
+        let Pace { ping_every, leaving, over, .. } = *pace.borrow_and_update();
         if over {
             return;
+        }
+        if leaving {
+            break;
         }
         let message = tokio::select! {
             next = outgoing.recv() => match next {
@@ -396,6 +371,7 @@ mod tests {
     use super::*;
     use crate::{
         client::testing::{Desk, events, mission_id},
+        fault::Fault,
         operations::{Empty, ListUsers, Ping, WhoAmI},
     };
     use serde_json::json;
@@ -448,7 +424,7 @@ mod tests {
         let (connected, mut peer) = tokio::join!(Session::connect_with(&desk.url, "/ws", None, options), desk.accept());
         let (session, mut notices) = connected.unwrap();
         for seq in 1..=20 {
-            peer.notify(&events(EPOCH, seq..=seq)).await;
+            peer.notify(&events("a", EPOCH, seq..=seq)).await;
         }
         let ping = tokio::spawn(async move { session.call::<Ping>(Empty {}).await });
         let request = peer.hear().await.unwrap();

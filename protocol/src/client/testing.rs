@@ -18,7 +18,7 @@ use crate::{
     Code, Event, EventFrame, Fault, Timestamp,
     ids::MissionId,
     model::{Author, Mission},
-    notification::{MISSION_EVENTS, MissionEvents},
+    notification::{MISSION_EVENTS, MissionEvents, SESSION_OPENED},
     operations::{Position, Watch},
 };
 
@@ -94,28 +94,63 @@ impl Peer {
         self.say(json!({"jsonrpc": "2.0", "method": MISSION_EVENTS, "params": events})).await;
     }
 
-    /// Expects a request for a watch, and says from where; the answer is given by what is called next.
-    pub(super) async fn expect_watch(&mut self) -> Option<Position> {
-        let request = self.hear().await.unwrap();
+    /// Opens the session, whose token is good for an hour.
+    pub(super) async fn opened(&mut self) {
+        self.opened_for(3_600_000).await;
+    }
+
+    /// Opens the session, with a token that expires in `millis` milliseconds.
+    pub(super) async fn opened_for(&mut self, millis: i64) {
+        let id = Uuid::from_u128(9);
+        let opened = json!({
+            "connection": id, "session": id,
+            "user": {"id": id, "organization": {"id": id, "name": "Ann's"}, "username": "ann", "name": "Ann",
+                     "role": "admin", "created_at": Timestamp::from_millis(0)},
+            "expires_at": Timestamp::now().plus_millis(millis),
+            "limits": {"message_bytes": 1 << 20, "subscriptions": 100, "requests_in_flight": 8,
+                       "resume_events": 1000, "sessions": 10, "commands_per_second": 100,
+                       "command_burst": 100, "live_interval_ms": 40, "list_items": 500},
+            "heartbeat": {"interval_ms": 20_000, "timeout_ms": 60_000},
+            "profile": crate::PROFILE, "server": "0",
+        });
+        self.say(json!({"jsonrpc": "2.0", "method": SESSION_OPENED, "params": opened})).await;
+    }
+
+    /// The next request that is no ping. Pings are answered.
+    pub(super) async fn asked(&mut self) -> Value {
+        loop {
+            let request = self.hear().await.unwrap();
+            if request["method"] != "session.ping" {
+                return request;
+            }
+            if request.get("id").is_some() {
+                self.answer(&request, json!({"at": Timestamp::now()})).await;
+            }
+        }
+    }
+
+    /// Expects a request for a watch of a mission.
+    pub(super) async fn asked_to_watch(&mut self) -> (Value, Watch) {
+        let request = self.asked().await;
         assert_eq!(request["method"], "mission.watch");
-        assert_eq!(request["id"], 1);
-        serde_json::from_value::<Watch>(request["params"].clone()).unwrap().since
+        let watch = serde_json::from_value(request["params"].clone()).unwrap();
+        (request, watch)
     }
 
-    pub(super) async fn watching(&mut self, snapshot: Mission, epoch: Uuid, head: u64) {
-        let (seq, mission) = (snapshot.seq, snapshot.id);
-        self.answer(
-            &json!({"id": 1}),
-            json!({"sub": "follow", "mission": mission, "epoch": epoch, "seq": seq, "head": head,
-                   "resumed": false, "snapshot": snapshot}),
-        )
-        .await;
+    /// Grants a watch with a snapshot.
+    pub(super) async fn watching(&mut self, (request, watch): &(Value, Watch), snapshot: Mission, epoch: Uuid) {
+        let seq = snapshot.seq;
+        let result = json!({"sub": watch.sub, "mission": watch.mission, "epoch": epoch, "seq": seq, "head": seq,
+                            "resumed": false, "snapshot": snapshot});
+        self.answer(request, result).await;
     }
 
-    pub(super) async fn resumed(&mut self, epoch: Uuid, seq: u64, head: u64) {
-        let result = json!({"sub": "follow", "mission": mission_id(), "epoch": epoch, "seq": seq, "head": head,
+    /// Grants a watch from where it asked to be resumed.
+    pub(super) async fn resumed(&mut self, (request, watch): &(Value, Watch), head: u64) {
+        let Position { epoch, seq } = watch.since.unwrap();
+        let result = json!({"sub": watch.sub, "mission": watch.mission, "epoch": epoch, "seq": seq, "head": head,
                             "resumed": true});
-        self.answer(&json!({"id": 1}), result).await;
+        self.answer(request, result).await;
     }
 
     pub(super) async fn close(&mut self, code: u16, reason: &'static str) {
@@ -142,12 +177,13 @@ pub(super) fn snapshot(seq: u64) -> Mission {
     Mission::created(mission_id(), &frame(seq, created)).unwrap()
 }
 
-fn frame(seq: u64, event: Event) -> EventFrame {
+pub(super) fn frame(seq: u64, event: Event) -> EventFrame {
     EventFrame { seq, at: Timestamp::from_millis(0), by: Author::System, cause: None, event }
 }
 
-pub(super) fn events(epoch: Uuid, seqs: RangeInclusive<u64>) -> MissionEvents {
+/// Events for the watch `sub`.
+pub(super) fn events(sub: &str, epoch: Uuid, seqs: RangeInclusive<u64>) -> MissionEvents {
     let (from, to) = (*seqs.start(), *seqs.end());
     let events = seqs.map(|seq| frame(seq, Event::ProgressReported { percent: 1 })).collect();
-    MissionEvents { sub: "follow".to_owned(), epoch, from, to, events, skipped: Vec::new() }
+    MissionEvents { sub: sub.to_owned(), epoch, from, to, events, skipped: Vec::new() }
 }

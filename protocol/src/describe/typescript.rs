@@ -9,10 +9,10 @@ use super::{
     openrpc::{over, roles},
 };
 use crate::{
-    Code, Descriptor, PROFILE,
+    Code, PROFILE,
     model::{RECENT_ACTIVITY, RECENT_MESSAGES},
     notification::Close,
-    operations::{Guard, TABLE, Verb},
+    operations::{Guard, TABLE},
 };
 
 /// What stands before a name that a schema refers to.
@@ -220,17 +220,12 @@ fn methods(text: &mut String, shapes: &mut Shapes) {
             quoted(descriptor.method),
             spaced(&roles(descriptor.who)),
             quoted(over(descriptor.over)),
-            reads(descriptor),
+            descriptor.reads(),
             descriptor.guards.contains(&Guard::Idem),
             descriptor.guards.contains(&Guard::IfSeq),
         );
     }
     text.push_str("} as const satisfies Record<Method, MethodFacts>;\n");
-}
-
-/// What is there by GET changes nothing (RFC 9110, section 9.2.1).
-fn reads(descriptor: &Descriptor) -> bool {
-    descriptor.rest.iter().any(|route| route.verb == Verb::Get)
 }
 
 fn notifications(text: &mut String, shapes: &mut Shapes) {

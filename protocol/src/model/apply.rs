@@ -11,6 +11,7 @@ use super::{
 use crate::{
     event::{Event, EventFrame},
     ids::{MissionId, StepId},
+    notification::Span,
 };
 
 /// How many of the newest activities a mission carries with it.
@@ -174,6 +175,12 @@ impl Mission {
                 }
             }
         }
+    }
+
+    /// Passes over log entries that the server left out of a watch that was far behind: they are counted, and no more.
+    pub fn skip(&mut self, span: Span) {
+        self.activity_count += (span.to + 1).saturating_sub(span.from.max(self.seq + 1));
+        self.seq = self.seq.max(span.to);
     }
 
     /// The place of `step` in the plan's list.

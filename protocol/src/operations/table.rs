@@ -11,9 +11,9 @@ pub trait Operation {
     /// The method's name, such as `mission.create`.
     const METHOD: &'static str;
     /// The parameters, by name.
-    type Params: DeserializeOwned + Serialize;
+    type Params: DeserializeOwned + Serialize + Send + Sync + 'static;
     /// The answer.
-    type Result: Serialize + DeserializeOwned;
+    type Result: Serialize + DeserializeOwned + Send + 'static;
 }
 
 /// Who may call an operation.
@@ -112,6 +112,13 @@ pub struct Descriptor {
     pub params: fn() -> Schema,
     /// The JSON schema of its answer.
     pub result: fn() -> Schema,
+}
+
+impl Descriptor {
+    /// Whether it changes nothing, so that it can be asked again without harm: it is there by GET (RFC 9110, section 9.2.1).
+    pub fn reads(&self) -> bool {
+        self.rest.iter().any(|route| route.verb == Verb::Get)
+    }
 }
 
 macro_rules! operations {

@@ -87,7 +87,11 @@ impl Printer {
             Followed::Disconnected { why, retry_in } => {
                 eprintln!("{}", clean(&format!("reconnecting in {:.1} s: {why}", retry_in.as_secs_f64())));
             }
-            Followed::Connected { .. } | Followed::Presence(_) | Followed::Ended(_) => {}
+            Followed::Connected { .. }
+            | Followed::Skipped(_)
+            | Followed::Presence(_)
+            | Followed::Live(_)
+            | Followed::Ended(_) => {}
         }
         out.flush()?;
         Ok(left)

@@ -75,7 +75,15 @@ fn head(view: &View, width: usize) -> Vec<Line> {
     if !view.people.is_empty() {
         let people: Vec<String> =
             view.people.iter().map(|person| format!("{} ({})", person.name, person.role.name())).collect();
-        lines.push(Line::new(Style::Dim, "here: ").and(Style::Plain, &people.join(", ")));
+        let mut line = Line::new(Style::Dim, "here: ").and(Style::Plain, &people.join(", "));
+        if view.others > 0 {
+            line = line.and(Style::Plain, &format!(" and {} more", view.others));
+        }
+        let writing: Vec<&str> = view.live.typing.iter().map(|writer| writer.name.as_str()).collect();
+        if !writing.is_empty() {
+            line = line.and(Style::Busy, &format!(" · {} writing", writing.join(", ")));
+        }
+        lines.push(line);
     }
     lines
 }
@@ -159,7 +167,7 @@ pub(super) mod tests {
         model::{
             ActivityType, ApprovalOption, Author, DocumentStatus, MissionStatus as Status, Role, StepStatus as Step,
         },
-        notification::Present,
+        notification::{LiveItem, MissionLive, MissionPresence, Present},
     };
     use jiff::tz::TimeZone;
     use std::time::Duration;
@@ -279,7 +287,8 @@ pub(super) mod tests {
             looks_at: None,
             seen_seq: None,
         };
-        view.take(Followed::Presence(vec![present("olga", Role::Officer), present("vera", Role::Viewer)]), None);
+        let people = vec![present("olga", Role::Officer), present("vera", Role::Viewer)];
+        view.take(Followed::Presence(MissionPresence { sub: "w1".to_owned(), people, others: 0 }), None);
         view
     }
 
@@ -314,6 +323,36 @@ pub(super) mod tests {
         );
         assert!(drawn(&view, 80, 24).contains("reconnecting in 0.0 s: server restarting (4000) · event 19"));
         assert!(drawn(&view, 80, 24).starts_with("Retrieve the 2025 tax documents"));
+    }
+
+    #[test]
+    fn what_is_being_said_and_who_writes_is_seen_until_it_is_over() {
+        let mut view = view(None);
+        let by = Author::Agent { kind: "retrieve".to_owned(), incarnation: 1 };
+        let said = |text: &str| LiveItem::Text { stream: "a".to_owned(), by: by.clone(), text: text.to_owned() };
+        let writing = LiveItem::Typing { user: Uuid::from_u128(3).into(), name: "vera".to_owned(), on: true };
+        let live = |items| Followed::Live(MissionLive { sub: "w1".to_owned(), whole: false, items });
+        view.take(live(vec![said("Now I compare\n"), writing]), None);
+        view.take(live(vec![said("the first page\u{1b}[2J")]), None);
+        let lines: Vec<String> = drawn(&view, 100, 40).lines().map(str::to_owned).collect();
+        assert!(lines.contains(&"here: olga (officer), vera (viewer) · vera writing".to_owned()), "{lines:#?}");
+        assert!(lines.contains(&"  retrieve says: Now I compare".to_owned()), "{lines:#?}");
+        assert!(lines.iter().any(|line| line.starts_with("                 the first page")), "{lines:#?}");
+
+        let whole = Event::ActivityLogged {
+            activity: Uuid::from_u128(71).into(),
+            activity_type: ActivityType::Info,
+            message: "Now I compare the first page".to_owned(),
+            details: None,
+            step: None,
+            stream: Some("a".to_owned()),
+        };
+        let frame = EventFrame { seq: 20, at: Timestamp::from_millis(START), by, cause: None, event: whole };
+        view.take(Followed::Events(vec![frame]), None);
+        assert!(!drawn(&view, 100, 40).contains("says: Now I compare"));
+        let lost = Followed::Disconnected { why: "gone".to_owned(), retry_in: Duration::ZERO };
+        view.take(lost, None);
+        assert!(!drawn(&view, 100, 40).contains("writing"));
     }
 
     #[test]

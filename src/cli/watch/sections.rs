@@ -12,8 +12,10 @@ use super::{
     style::{Line, Style},
     view::View,
 };
-use crate::cli::text::{moment, size};
+use crate::cli::text::{moment, size, width};
 
+/// Rows of a text that is being said, the last ones; and the columns of each.
+const SAID: (usize, usize) = (4, 72);
 /// The deepest that a plan is indented; deeper steps stand there, too.
 const DEEPEST: usize = 8;
 
@@ -50,7 +52,7 @@ impl Section {
 
 /// What there is to show of `mission`, empty parts left out.
 pub(super) fn all(view: &View, mission: &Mission) -> Vec<Section> {
-    let sections = [approvals(mission), plan(mission), documents(mission), feed(view, mission)];
+    let sections = [approvals(mission), plan(mission), documents(mission), feed(view, mission), saying(view)];
     sections.into_iter().filter(|section| !section.lines.is_empty()).collect()
 }
 
@@ -159,4 +161,41 @@ fn feed(view: &View, mission: &Mission) -> Section {
     };
     let focus = lines.len().saturating_sub(1);
     Section { title, lines, focus }
+}
+
+/// What is being said, each text as its last few rows.
+fn saying(view: &View) -> Section {
+    let mut lines = Vec::new();
+    for said in &view.live.texts {
+        let (rows, columns) = SAID;
+        let wrapped = wrapped(&said.text, columns);
+        let name = format!("  {} says: ", said.by.name());
+        let indent = " ".repeat(width(&name));
+        for (nth, row) in wrapped[wrapped.len().saturating_sub(rows)..].iter().enumerate() {
+            let front = if nth == 0 { &name } else { &indent };
+            lines.push(Line::new(Style::Dim, front).and(Style::Said, row));
+        }
+    }
+    let focus = lines.len().saturating_sub(1);
+    Section { title: "Being said".to_owned(), lines, focus }
+}
+
+/// `text` in rows of at most `columns` characters, broken between words where there are any.
+fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut rows = Vec::new();
+    for line in text.lines() {
+        let mut row = String::new();
+        let mut count = 0;
+        for word in line.split_inclusive(' ') {
+            let wide = word.chars().count();
+            if count > 0 && count + wide > columns {
+                rows.push(std::mem::take(&mut row));
+                count = 0;
+            }
+            row.push_str(word);
+            count += wide;
+        }
+        rows.push(row);
+    }
+    rows
 }

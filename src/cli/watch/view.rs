@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use flightdeck_protocol::{
     Event, EventFrame, MissionId, Timestamp,
-    client::Followed,
+    client::{Followed, Live},
     model::{Mission, MissionStatus},
     notification::Present,
 };
@@ -46,6 +46,10 @@ pub(super) struct View {
     pub(super) id: MissionId,
     pub(super) mission: Option<Mission>,
     pub(super) people: Vec<Present>,
+    /// How many more there are than could be named.
+    pub(super) others: u32,
+    /// What is being said, and who is writing.
+    pub(super) live: Live,
     pub(super) feed: VecDeque<Entry>,
     pub(super) link: Link,
     /// What came after this is new to whoever watches.
@@ -65,6 +69,8 @@ impl View {
             id,
             mission: None,
             people: Vec::new(),
+            others: 0,
+            live: Live::default(),
             feed: VecDeque::new(),
             link: Link::Connecting,
             new_since: None,
@@ -81,6 +87,8 @@ impl View {
         match followed {
             Followed::Connected { reason, .. } => {
                 self.link = Link::Live;
+                // A text that broke off while nothing was heard would stand there for ever.
+                self.live = Live::default();
                 self.remark = reason.map(|reason| format!("taken up afresh ({reason})"));
             }
             Followed::Snapshot(mission) => {
@@ -94,11 +102,18 @@ impl View {
                 self.snapshot(*mission);
             }
             Followed::Events(events) => events.iter().for_each(|frame| self.event(frame)),
-            Followed::Presence(people) => self.people = people,
+            Followed::Skipped(span) => {
+                if let Some(mission) = &mut self.mission {
+                    mission.skip(span);
+                }
+            }
+            Followed::Presence(presence) => (self.people, self.others) = (presence.people, presence.others),
+            Followed::Live(live) => self.live.apply(&live),
             Followed::Disconnected { why, retry_in } => {
                 let wait = i64::try_from(retry_in.as_millis()).unwrap_or(0);
                 self.link = Link::Lost { why, next: self.now.plus_millis(wait) };
-                self.people.clear();
+                (self.people, self.others) = (Vec::new(), 0);
+                self.live.typing.clear();
             }
             Followed::Ended(_) => {}
         }
@@ -127,6 +142,7 @@ impl View {
     }
 
     fn event(&mut self, frame: &EventFrame) {
+        self.live.settle(frame);
         // The words come first: a step that is removed has its title until then.
         if let Some(style) = tone(&frame.event) {
             let text = match &frame.event {

@@ -1,6 +1,7 @@
 //! What the stories are told with: servers, people, watchers, agents, and patience.
 
 mod agents;
+mod door;
 pub(crate) mod frames;
 mod http;
 mod people;
@@ -12,6 +13,7 @@ mod watching;
 use std::{future::Future, time::Duration};
 
 pub(crate) use agents::{PATIENT, Scripts};
+pub(crate) use door::Door;
 pub(crate) use http::{Reply, fault_of, note};
 pub(crate) use people::Member;
 pub(crate) use processes::{agents_with, is_stopped, memory_of, none_left, running_with};
