@@ -150,6 +150,7 @@ fn tuning(settings: &Settings) -> Tuning {
         feed: FeedRules {
             max_bytes: usize::try_from(settings.feed_bytes).unwrap_or(usize::MAX),
             live_interval: Duration::from_millis(settings.live_interval_ms.into()),
+            presence_grace: Duration::from_millis(settings.presence_grace_ms.into()),
         },
         mission_idle: Duration::from_secs(settings.mission_idle_seconds),
         in_flight: 256,

@@ -110,6 +110,8 @@ settings! {
     command_burst: u32 = 4000u32, "requests", 1..=1_000_000;
     /// The shortest time between two rolled-up pieces of a mission's live text.
     live_interval_ms: u32 = 40u32, "milliseconds", 1..=60_000;
+    /// How long somebody is still shown to be in a mission after their last connection to it is gone.
+    presence_grace_ms: u32 = 5_000u32, "milliseconds", 0..=600_000;
     /// How long a new socket has to say who it is.
     open_timeout_ms: u64 = 10_000u64, "milliseconds", 100..=600_000;
     /// How often the server tells its sessions that it is there.

@@ -7,11 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use flightdeck_protocol::{
-    Fault, MissionId, OrganizationId, Timestamp, UserId,
-    model::{Author, Person, Role},
-    notification::Present,
-};
+use flightdeck_protocol::{Fault, MissionId, OrganizationId, model::Author};
 use uuid::Uuid;
 
 use super::{
@@ -20,15 +16,12 @@ use super::{
     hub::HubHandle,
     lane::{Due, Lane},
     listeners::Listeners,
+    presence::Presence,
     words::Words,
 };
 
 /// What an event takes in bytes, as long as none was seen.
 const EVENT_BYTES: u64 = 400;
-/// How long changes of presence are gathered before they are announced.
-const PRESENCE_GATHER: Duration = Duration::from_millis(100);
-/// How many people a presence notice names; the rest are counted.
-const PRESENT_NAMED: usize = 100;
 
 /// The bounds of a feed.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +30,8 @@ pub struct FeedRules {
     pub max_bytes: usize,
     /// The shortest time between two pieces of the lossy lane.
     pub live_interval: Duration,
+    /// How long somebody is still shown after their last watch has ended.
+    pub presence_grace: Duration,
 }
 
 /// A mission's newest events and its watchers. Shared by the mission's actor,
@@ -53,34 +48,19 @@ pub struct Feed {
     inner: Mutex<Inner>,
 }
 
-struct Inner {
+/// What of a feed changes.
+pub(super) struct Inner {
     /// Events `head - ring.len() + 1 ..= head`.
     ring: VecDeque<News>,
     ring_bytes: usize,
     /// How many events were published here, and their bytes: what a typical one takes.
     published: (u64, u64),
     head: u64,
-    listeners: Listeners,
-    lane: Lane,
-    people: Vec<Here>,
-    presence: Presence,
+    pub(super) listeners: Listeners,
+    pub(super) lane: Lane,
+    pub(super) presence: Presence,
     /// Nothing is published any more, for this reason.
-    ended: Option<Fault>,
-}
-
-struct Here {
-    id: UserId,
-    name: String,
-    role: Role,
-    since: Timestamp,
-    sessions: usize,
-}
-
-#[derive(Clone)]
-struct Presence {
-    version: u64,
-    json: Bytes,
-    announcing: bool,
+    pub(super) ended: Option<Fault>,
 }
 
 /// What a cursor finds.
@@ -103,17 +83,9 @@ pub enum Reading {
     Ended(Fault),
 }
 
-/// Somebody who watches, until it is dropped.
-pub struct Watcher {
-    feed: Arc<Feed>,
-    person: UserId,
-    hub: HubHandle,
-}
-
 impl Feed {
     /// The feed of a mission whose newest durable event is `head`.
     pub fn new(mission: MissionId, organization: OrganizationId, epoch: Uuid, head: u64, rules: FeedRules) -> Self {
-        let presence = Presence { version: 0, json: Bytes::from_static(b"[]"), announcing: false };
         Self {
             mission,
             organization,
@@ -127,8 +99,7 @@ impl Feed {
                 head,
                 listeners: Listeners::default(),
                 lane: Lane::new(rules.live_interval),
-                people: Vec::new(),
-                presence,
+                presence: Presence::new(rules.presence_grace),
                 ended: None,
             }),
         }
@@ -177,7 +148,7 @@ impl Feed {
         self.faults.take(frame)
     }
 
-    fn topic(&self) -> Topic {
+    pub(super) fn topic(&self) -> Topic {
         Topic::Mission(self.mission)
     }
 
@@ -226,7 +197,7 @@ impl Feed {
     }
 
     /// Puts out what the lossy lane has gathered, now or when its interval has passed.
-    fn roll(self: &Arc<Self>, inner: &mut Inner) {
+    pub(super) fn roll(self: &Arc<Self>, inner: &mut Inner) {
         let now = Instant::now();
         match (inner.lane.due(now), inner.listeners.any()) {
             (Due::Arranged, _) => {}
@@ -290,64 +261,7 @@ impl Feed {
         if inner.head > cursor { None } else { inner.lane.after(seen) }
     }
 
-    /// The people who watch, as JSON, if that is newer than version `seen`.
-    pub fn presence_after(&self, seen: u64) -> Option<(u64, Bytes)> {
-        let inner = self.lock();
-        (inner.presence.version > seen).then(|| (inner.presence.version, inner.presence.json.clone()))
-    }
-
-    /// Adds a watcher whose session lives on the thread of `hub`.
-    /// `None` for a feed that has ended: the mission is to be found anew.
-    pub fn attach(self: &Arc<Self>, person: &Person, hub: &HubHandle, now: Timestamp) -> Option<Watcher> {
-        let mut inner = self.lock();
-        if inner.ended.is_some() {
-            return None;
-        }
-        inner.listeners.add(hub);
-        let mut changed = false;
-        match inner.people.iter_mut().find(|here| here.id == person.id) {
-            Some(here) => here.sessions += 1,
-            None => {
-                let (name, role) = (person.username.clone(), person.role);
-                inner.people.push(Here { id: person.id, name, role, since: now, sessions: 1 });
-                changed = true;
-            }
-        }
-        // A newcomer among people already known is told who is here as well.
-        if changed && !std::mem::replace(&mut inner.presence.announcing, true) {
-            self.announce_soon(hub);
-        }
-        Some(Watcher { feed: self.clone(), person: person.id, hub: hub.clone() })
-    }
-
-    fn announce_soon(self: &Arc<Self>, hub: &HubHandle) {
-        let feed = self.clone();
-        hub.later(PRESENCE_GATHER, move || feed.announce_presence());
-    }
-
-    /// Tells all watchers who is here.
-    fn announce_presence(&self) {
-        let mut inner = self.lock();
-        let named = inner.people.iter().take(PRESENT_NAMED);
-        let people: Vec<Present> = named
-            .map(|here| Present {
-                id: here.id,
-                name: here.name.clone(),
-                role: here.role,
-                since: here.since,
-                looks_at: None,
-                seen_seq: None,
-            })
-            .collect();
-        let others = inner.people.len() - people.len();
-        let people = serde_json::to_string(&people).unwrap_or_else(|_| "[]".to_owned());
-        inner.presence.json = Bytes::from(format!("\"people\":{people},\"others\":{others}"));
-        inner.presence.version += 1;
-        inner.presence.announcing = false;
-        inner.listeners.wake(self.topic());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         // Each change below leaves the parts consistent at every step, so a panic elsewhere does not spoil them.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -359,40 +273,13 @@ impl Source for Feed {
     }
 }
 
-impl Watcher {
-    /// What is watched.
-    pub fn feed(&self) -> &Arc<Feed> {
-        &self.feed
-    }
-
-    /// Stops watching. Says whether the circle of people changed and is to be announced.
-    fn leave(&self) -> bool {
-        let mut inner = self.feed.lock();
-        inner.listeners.remove(&self.hub);
-        let Some(index) = inner.people.iter().position(|here| here.id == self.person) else { return false };
-        inner.people[index].sessions -= 1;
-        if inner.people[index].sessions > 0 {
-            return false;
-        }
-        inner.people.remove(index);
-        !std::mem::replace(&mut inner.presence.announcing, true)
-    }
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        if self.leave() {
-            self.feed.announce_soon(&self.hub);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn feed(max_bytes: usize) -> Arc<Feed> {
-        let rules = FeedRules { max_bytes, live_interval: Duration::from_secs(60) };
+        let minute = Duration::from_secs(60);
+        let rules = FeedRules { max_bytes, live_interval: minute, presence_grace: minute };
         Arc::new(Feed::new(MissionId::fresh(), OrganizationId::fresh(), Uuid::nil(), 10, rules))
     }
 

@@ -9,7 +9,7 @@ use flightdeck_protocol::{
     operations::{Watch, WatchKind, WatchView},
 };
 
-use super::{Feed, LiveNews, Next, Reading, Source, Subscription, Topic, Watcher, faults::Frame};
+use super::{Feed, LiveNews, Next, Place, Reading, Source, Subscription, Topic, Watcher, faults::Frame};
 
 /// How much of a watch goes into one frame, about.
 const FRAME_BYTES: usize = 64 * 1024;
@@ -28,6 +28,8 @@ pub struct MissionWatch {
     /// Whether what goes on is wanted, and up to which version it was sent.
     live: bool,
     live_seen: u64,
+    /// The same of who watches.
+    presence: bool,
     presence_seen: u64,
     /// Events that were read from the journal.
     page: Rc<RefCell<Vec<(u64, Bytes)>>>,
@@ -44,6 +46,7 @@ impl MissionWatch {
             frames: 0,
             live: wish.live,
             live_seen: 0,
+            presence: wish.presence,
             presence_seen: 0,
             page: Rc::default(),
         }
@@ -148,7 +151,7 @@ impl Subscription for MissionWatch {
                 if let Some(news) = feed.live_after(self.cursor, &mut self.live_seen).filter(|_| self.live) {
                     return self.live_frame(news);
                 }
-                match feed.presence_after(self.presence_seen) {
+                match feed.presence_after(self.presence_seen).filter(|_| self.presence) {
                     Some((version, people)) => self.presence_frame(version, people),
                     None => Next::Nothing,
                 }
@@ -164,5 +167,9 @@ impl Subscription for MissionWatch {
             mission: Some(feed.mission),
             behind: feed.head().saturating_sub(self.cursor),
         }
+    }
+
+    fn place(&self) -> Option<&Place> {
+        Some(self.watcher.place())
     }
 }

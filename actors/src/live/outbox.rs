@@ -18,7 +18,7 @@ use flightdeck_protocol::{
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use tokio::time::{Sleep, sleep};
 
-use super::{Harm, Hub, Next, Subscription, Topic, hub::Ticket};
+use super::{Harm, Hub, Next, Place, Subscription, Topic, hub::Ticket};
 
 /// How many bytes of answers may wait for a client that does not read.
 const ANSWER_BYTES: usize = 8 * 1024 * 1024;
@@ -192,6 +192,13 @@ impl Outbox {
     /// What the watch `sub` is of.
     pub fn topic_of(&self, sub: &str) -> Option<Topic> {
         self.inner.borrow().subs.get(sub).map(|sub| sub.watch.topic())
+    }
+
+    /// The session's place among those who watch `topic`; that of its oldest watch, if it has several.
+    pub fn place_in(&self, topic: Topic) -> Option<Place> {
+        let inner = self.inner.borrow();
+        let watches = inner.subs.values().filter(|sub| sub.watch.topic() == topic);
+        watches.min_by_key(|sub| sub.number).and_then(|sub| sub.watch.place().cloned())
     }
 
     /// Whether the end is on its way, or due: nothing that comes in counts any more.

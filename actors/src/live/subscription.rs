@@ -6,7 +6,7 @@ use bytes::Bytes;
 use flightdeck_protocol::{Fault, MissionId, OrganizationId, operations::WatchView};
 use futures_util::future::LocalBoxFuture;
 
-use super::{Harm, hub::HubHandle};
+use super::{Harm, Place, hub::HubHandle};
 
 /// What watchers are woken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +38,11 @@ pub trait Subscription {
 
     /// How it stands, for admins; `sub` is its name.
     fn view(&self, sub: &str) -> WatchView;
+
+    /// Its place among the people who watch the same, where they are shown to each other.
+    fn place(&self) -> Option<&Place> {
+        None
+    }
 }
 
 /// What comes next for a watch.

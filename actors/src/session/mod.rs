@@ -2,6 +2,7 @@
 
 mod access;
 mod lists;
+mod presence;
 mod watch;
 
 use std::{
@@ -199,7 +200,8 @@ impl Session {
             _ => {}
         }
         if core.heard.get().elapsed() > Duration::from_millis(heartbeat.timeout_ms) {
-            return self.close(Close::Silent);
+            // Whoever is gone takes nothing: what waits for them does not keep them here.
+            return core.outbox.cut_off(Close::Silent);
         }
         if core.beat.get().elapsed() >= Duration::from_millis(heartbeat.interval_ms) {
             core.beat.set(Instant::now());
@@ -256,6 +258,10 @@ impl Session {
                 Call::WatchMission(watch) => session.watch(id.as_deref(), watch).await,
                 Call::WatchMissions(watch) => session.watch_missions(id.as_deref(), watch).await,
                 Call::WatchInbox(watch) => session.watch_inbox(id.as_deref(), watch).await,
+                Call::SetPresence(set) => {
+                    let shown = session.set_presence(set).await;
+                    session.answer(id.as_deref(), shown);
+                }
                 Call::SignOut(logout) => session.sign_out(id.as_deref(), logout).await,
                 call => match session.call_in_turn(descriptor, call, mission).await {
                     Ok(Answer::Json(json)) => session.answer_json(id.as_deref(), &json),

@@ -1658,7 +1658,7 @@ export interface Methods {
   "mission.watch": { params: Watch; result: Watching };
   /** Ends a watch. Nothing is sent for it after the answer. May be refused with `subscription_not_found`. */
   "mission.unwatch": { params: Unwatch; result: Empty };
-  /** Tells those who watch a mission what the caller, who watches it too, looks at, has seen, writes, or points at. May be refused with `subscription_not_found`, `step_not_found`, `document_not_found`, `invalid_value`, `too_large`. */
+  /** Tells those who watch a mission what the caller, who watches it too, looks at, has seen, writes, or points at. May be refused with `mission_not_found`, `subscription_not_found`, `step_not_found`, `document_not_found`, `invalid_value`, `too_large`. */
   "presence.set": { params: PresenceSet; result: Empty };
   /** Watches the organization's missions as a list: those that fit, in order, and every change of it. May be refused with `subscription_taken`, `limit_reached`, `invalid_value`. */
   "missions.watch": { params: MissionsWatch; result: MissionsWatching };

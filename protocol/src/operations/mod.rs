@@ -192,7 +192,7 @@ operations! {
     /// Tells those who watch a mission what the caller, who watches it too, looks at, has seen, writes, or points at.
     SetPresence(PresenceSet) -> Empty {
         method: "presence.set", who: READERS, over: Socket, rest: [],
-        faults: [SubscriptionNotFound, StepNotFound, DocumentNotFound, InvalidValue, TooLarge],
+        faults: [MissionNotFound, SubscriptionNotFound, StepNotFound, DocumentNotFound, InvalidValue, TooLarge],
     }
     /// Watches the organization's missions as a list: those that fit, in order, and every change of it.
     WatchMissions(MissionsWatch) -> MissionsWatching {

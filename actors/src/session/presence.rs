@@ -1,0 +1,62 @@
+//! How a session says what its person does in a mission that it watches.
+
+use flightdeck_data::mission::State;
+use flightdeck_protocol::{
+    Code, Fault,
+    operations::{Empty, LooksAt, PresenceSet},
+};
+use serde_json::Value;
+
+use super::Session;
+use crate::{live::Topic, registry::not_found};
+
+/// How much JSON says where somebody points, in bytes.
+const CURSOR_BYTES: usize = 1024;
+
+impl Session {
+    /// Shows others what the person does: all that is said, or, where any of it is wrong, nothing.
+    pub(super) async fn set_presence(&self, set: PresenceSet) -> Result<Empty, Fault> {
+        let place = self.core.outbox.place_in(Topic::Mission(set.mission)).ok_or_else(|| {
+            let message = "presence is for those who watch: await the answer to mission.watch of this mission first";
+            Fault::new(Code::SubscriptionNotFound, message).on("mission")
+        })?;
+        // Taken before anything is waited for: what is said later counts as later.
+        let said = place.word();
+        set.cursor.as_ref().map_or(Ok(()), check_cursor)?;
+        let head = place.feed().head();
+        if set.seen_seq.is_some_and(|seq| seq > head) {
+            let message = format!("the mission's newest event is {head}; nobody has seen further");
+            return Err(Fault::invalid("seen_seq", message));
+        }
+        if let Some(looks_at) = set.looks_at.filter(|looks_at| *looks_at != LooksAt::default()) {
+            let mission = self.core.desk.registry.find(set.mission, place.feed().organization).await?;
+            mission.look(move |state| check_look(state, looks_at)).await?.ok_or_else(|| not_found(set.mission))??;
+        }
+        place.show(said, &set);
+        Ok(Empty {})
+    }
+}
+
+fn check_cursor(at: &Value) -> Result<(), Fault> {
+    let bytes = at.to_string().len();
+    if bytes > CURSOR_BYTES {
+        let message = format!("a cursor is {CURSOR_BYTES} bytes of JSON at most, and this has {bytes}; say it shorter");
+        return Err(Fault::new(Code::TooLarge, message).on("cursor"));
+    }
+    Ok(())
+}
+
+/// What is looked at is there; `None` where the mission is not.
+fn check_look(state: &State, looks_at: LooksAt) -> Option<Result<(), Fault>> {
+    let mission = state.living()?;
+    let missing = |code, what: &str| {
+        Err(Fault::new(code, format!("the mission has no such {what}; look with mission.get")).on("looks_at"))
+    };
+    Some(match looks_at {
+        LooksAt { step: Some(step), .. } if mission.step_index(step).is_none() => missing(Code::StepNotFound, "step"),
+        LooksAt { document: Some(document), .. } if !mission.documents.iter().any(|known| known.id == document) => {
+            missing(Code::DocumentNotFound, "document")
+        }
+        _ => Ok(()),
+    })
+}
