@@ -126,7 +126,8 @@ async fn a_session_pings_beats_and_goes_on_with_a_newer_token() {
 
 #[tokio::test]
 async fn a_client_that_falls_silent_is_let_go() {
-    let server = Server::with(&["--heartbeat-interval-ms", "200", "--heartbeat-timeout-ms", "3000"]).await;
+    let heartbeat = ["--heartbeat-interval-ms", "200", "--heartbeat-timeout-ms", "3000"];
+    let server = Server::with(&[&heartbeat[..], &["--presence-grace-ms", "0"]].concat()).await;
     let ann = server.admin("ann").await;
     let vera = server.member(&ann, Role::Viewer, "vera").await;
     let mission = server.started(&ann, None, json!({})).await;

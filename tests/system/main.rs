@@ -17,6 +17,7 @@ mod live_agents;
 mod live_text;
 mod mended;
 mod panic;
+mod presence;
 mod randomized;
 mod rest;
 mod retrieve;
