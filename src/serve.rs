@@ -15,7 +15,7 @@ use crate::{
 
 /// The size of a REST request's body, in bytes.
 const BODY_BYTES: usize = 128 * 1024;
-/// How often ended sign-ins are swept out.
+/// How often ended sign-ins, and people who call no more, are swept out.
 const SWEEP: Duration = Duration::from_secs(3_600);
 
 /// Serves until SIGTERM or SIGINT.
@@ -76,10 +76,11 @@ impl Server {
         if resumed > 0 {
             tracing::info!(resumed, "missions whose agents were at work go on");
         }
-        let sign_ins = services.desk.sign_ins.clone();
+        let desk = services.desk.clone();
         actix_rt::spawn(async move {
             loop {
-                if let Err(error) = sign_ins.purge_expired(Timestamp::now()).await {
+                desk.door.forget_the_quiet();
+                if let Err(error) = desk.sign_ins.purge_expired(Timestamp::now()).await {
                     tracing::warn!(%error, "ended sign-ins could not be swept out");
                 }
                 tokio::time::sleep(SWEEP).await;

@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use flightdeck_actors::{
     agent::Keeper,
     dispatch::Desk,
+    door::{Door, DoorRules, Pace},
     live::{Boards, FeedRules},
     registry::Registry,
     secrets::Secrets,
@@ -121,7 +122,8 @@ pub(crate) fn start(settings: &Settings, layout: &Layout) -> anyhow::Result<Serv
     let access = AccessTokens::open(&layout.file("signing.key"), access_ms)?;
     let sign_ins = SignIns::new(directory.clone(), i64::from(settings.refresh_token_days) * 24 * 3_600 * 1_000);
     let registry = Registry::start(world, threads(settings.mission_threads));
-    let desk = Desk::new(registry, directory, sign_ins, access, settings.signup == Signup::Open);
+    let desk =
+        Desk::new(registry, directory, sign_ins, access, settings.signup == Signup::Open, Door::new(door(settings)));
     Ok(Services { desk, rules: Arc::new(rules(settings)), journal })
 }
 
@@ -166,6 +168,16 @@ fn tuning(settings: &Settings) -> Tuning {
         },
         drills: settings.drills,
         faults: settings.faults,
+    }
+}
+
+fn door(settings: &Settings) -> DoorRules {
+    DoorRules {
+        unnamed_sockets: settings.unnamed_sockets,
+        openings_per_second: settings.openings_per_second,
+        opening_burst: settings.opening_burst,
+        sessions: settings.sessions,
+        pace: Pace { per_second: settings.commands_per_second, burst: settings.command_burst },
     }
 }
 

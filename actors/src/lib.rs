@@ -7,6 +7,7 @@
 
 pub mod agent;
 pub mod dispatch;
+pub mod door;
 pub mod live;
 pub mod mission;
 pub mod registry;

@@ -1,8 +1,12 @@
-//! Holds a socket to its limit by what its frames announce.
+//! Holds a socket to its limit by what its frames announce, and to the pace of who hears them.
 //!
 //! The codec behind it looks at a frame's size only once the whole of it has
 //! come, and keeps what came until then: a peer that announces a giant could
 //! fill the memory. Here the connection is cut off at the announcement.
+//!
+//! What is behind it also takes all that has come before it looks at some of
+//! it: a peer that sends faster than it is heard could fill the memory as well.
+//! Here nothing more is handed on while whole frames wait to be heard.
 
 use std::{
     cell::Cell,
@@ -23,13 +27,15 @@ pub(super) struct Announced<S> {
     bytes: S,
     headers: Headers,
     exceeded: Rc<Cell<bool>>,
+    unheard: Rc<Cell<u64>>,
 }
 
 impl<S> Announced<S> {
     /// Takes frames of up to `max` bytes from `bytes`; `exceeded` is set when a longer one is announced.
-    pub(super) fn new(bytes: S, max: usize, exceeded: Rc<Cell<bool>>) -> Self {
+    /// `unheard` counts the whole frames that were handed on; whoever hears one takes it off.
+    pub(super) fn new(bytes: S, max: usize, exceeded: Rc<Cell<bool>>, unheard: Rc<Cell<u64>>) -> Self {
         let headers = Headers { max: max as u64, header: [0; HEADER_BYTES], have: 0, left: 0 };
-        Self { bytes, headers, exceeded }
+        Self { bytes, headers, exceeded, unheard }
     }
 }
 
@@ -41,12 +47,19 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Stream for Announced
             // Nothing more is read; the goodbye that follows ends the connection.
             return Poll::Pending;
         }
+        if self.unheard.get() > 0 {
+            // Whoever hears the last of them asks again.
+            return Poll::Pending;
+        }
         let polled = self.bytes.poll_next_unpin(cx);
-        if let Poll::Ready(Some(Ok(chunk))) = &polled
-            && !self.headers.follow(chunk)
-        {
-            self.exceeded.set(true);
-            return Poll::Ready(Some(Err(PayloadError::Overflow)));
+        if let Poll::Ready(Some(Ok(chunk))) = &polled {
+            match self.headers.follow(chunk) {
+                Some(whole) => self.unheard.set(whole),
+                None => {
+                    self.exceeded.set(true);
+                    return Poll::Ready(Some(Err(PayloadError::Overflow)));
+                }
+            }
         }
         polled
     }
@@ -63,21 +76,24 @@ struct Headers {
 }
 
 impl Headers {
-    /// Follows the frames through `chunk`; false if one announces too much.
-    fn follow(&mut self, mut chunk: &[u8]) -> bool {
+    /// Follows the frames through `chunk`, and counts those that end in it; `None` if one announces too much.
+    fn follow(&mut self, mut chunk: &[u8]) -> Option<u64> {
+        let mut whole = 0;
         loop {
             let skip = self.left.min(chunk.len() as u64);
             self.left -= skip;
+            whole += u64::from(skip > 0 && self.left == 0);
             chunk = &chunk[skip as usize..];
-            let Some((next, rest)) = chunk.split_first() else { return true };
+            let Some((next, rest)) = chunk.split_first() else { return Some(whole) };
             self.header[self.have] = *next;
             self.have += 1;
             chunk = rest;
             if let Some(length) = announced(&self.header[..self.have]) {
                 if length > self.max {
-                    return false;
+                    return None;
                 }
                 (self.have, self.left) = (0, length);
+                whole += u64::from(length == 0);
             }
         }
     }
@@ -134,10 +150,11 @@ mod tests {
 
     #[test]
     fn frames_within_the_limit_pass_however_they_are_cut() {
-        let stream = frames(&[0, 5, 125, 126, 0, 300, 70_000, 1]);
+        let stream = frames(&[0, 5, 125, 126, 0, 300, 70_000, 1, 0]);
         for size in [1, 2, 3, 7, 64, stream.len()] {
             let mut headers = headers(70_000);
-            assert!(stream.chunks(size).all(|chunk| headers.follow(chunk)), "in chunks of {size}");
+            let whole: Option<u64> = stream.chunks(size).map(|chunk| headers.follow(chunk)).sum();
+            assert_eq!(whole, Some(9), "in chunks of {size}");
             assert_eq!((headers.have, headers.left), (0, 0));
         }
     }
@@ -148,7 +165,10 @@ mod tests {
             let stream = [frames(&[5, max]), header(length)].concat();
             for size in [1, 5, stream.len()] {
                 let mut headers = headers(max);
-                assert!(!stream.chunks(size).all(|chunk| headers.follow(chunk)), "{length} in chunks of {size}");
+                assert!(
+                    stream.chunks(size).any(|chunk| headers.follow(chunk).is_none()),
+                    "{length} in chunks of {size}"
+                );
             }
         }
     }

@@ -23,10 +23,15 @@ pub(super) fn fault(fault: &Fault) -> HttpResponse {
     if fault.kind().http_status() == 401 {
         response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
     }
-    if let Some(after) = fault.data.retry_after_ms {
-        response.insert_header((header::RETRY_AFTER, after.div_ceil(1_000).to_string()));
+    if let Some(after) = retry_after(fault) {
+        response.insert_header(after);
     }
     response.json(json!({"error": fault}))
+}
+
+/// The header that says when to ask again, in whole seconds (RFC 9110, section 10.2.3).
+pub(super) fn retry_after(fault: &Fault) -> Option<(header::HeaderName, String)> {
+    fault.data.retry_after_ms.map(|after| (header::RETRY_AFTER, after.div_ceil(1_000).to_string()))
 }
 
 fn status_code(status: u16) -> StatusCode {

@@ -8,7 +8,7 @@ use flightdeck_protocol::{
 };
 use serde_json::value::RawValue;
 
-use super::{Edge, rest};
+use super::{Edge, reply, rest};
 
 pub(super) async fn call(edge: web::Data<Edge>, request: HttpRequest, body: web::Payload) -> HttpResponse {
     let body = match rest::body(body, edge.body_bytes).await {
@@ -38,15 +38,19 @@ async fn carry_out(edge: &Edge, request: &HttpRequest, method: &str, params: &st
 }
 
 /// JSON-RPC over HTTP answers 200 whenever it understood enough to answer in
-/// its own terms; who is not signed in gets 401, so that proxies and tools see it.
+/// its own terms; who is not signed in gets 401, and who asks too often 429, so that proxies and tools see it.
 fn respond(id: Option<&RawValue>, outcome: Result<Box<RawValue>, Fault>) -> HttpResponse {
     match outcome {
         Ok(result) => HttpResponse::Ok().json(Response::result(id, result)),
         Err(fault) => {
             let mut response = match fault.kind().http_status() {
                 401 => HttpResponse::Unauthorized(),
+                429 => HttpResponse::TooManyRequests(),
                 _ => HttpResponse::Ok(),
             };
+            if let Some(after) = reply::retry_after(&fault) {
+                response.insert_header(after);
+            }
             response.json(Response::error(id, &fault))
         }
     }

@@ -74,7 +74,8 @@ fn upgrade(
     stream: web::Payload,
     path: Option<(MissionId, Option<Position>)>,
 ) -> HttpResponse {
-    let caller = match rest::caller(edge, request) {
+    let door = &edge.desk.door;
+    let caller = match door.knock().and_then(|()| rest::caller(edge, request)) {
         Ok(caller) => caller,
         Err(fault) => return reply::fault(&fault),
     };
@@ -85,13 +86,18 @@ fn upgrade(
             return reply::fault(&Fault::new(Code::InvalidRequest, message));
         }
     };
-    let session = Session::new(edge.desk.clone(), edge.rules.clone(), caller, path);
+    let pass = match door.enter(caller.as_ref().map(|caller| caller.person.id)) {
+        Ok(pass) => pass,
+        Err(fault) => return reply::fault(&fault),
+    };
+    let session = Session::new(edge.desk.clone(), edge.rules.clone(), pass, caller, path);
     let outbox = session.outbox().clone();
     let max_size = edge.rules.limits.message_bytes as usize;
     let codec = actix_http_codec(max_size);
     let exceeded = Rc::new(Cell::new(false));
-    let stream = Announced::new(stream, max_size, exceeded.clone());
-    let socket = Socket { session, partial: None, max_size, exceeded };
+    let unheard = Rc::new(Cell::new(0));
+    let stream = Announced::new(stream, max_size, exceeded.clone(), unheard.clone());
+    let socket = Socket { session, partial: None, max_size, exceeded, unheard };
     let control = WebsocketContext::with_codec(socket, stream, codec);
     response.streaming(Frames {
         control: Box::pin(control),
@@ -125,6 +131,8 @@ struct Socket {
     max_size: usize,
     /// A frame was announced that is over `max_size`.
     exceeded: Rc<Cell<bool>>,
+    /// Whole frames that have come, and are yet to be heard.
+    unheard: Rc<Cell<u64>>,
 }
 
 impl Actor for Socket {
@@ -177,6 +185,7 @@ impl Socket {
 impl StreamHandler<Result<Message, ProtocolError>> for Socket {
     fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
         self.session.heard();
+        self.unheard.update(|unheard| unheard.saturating_sub(1));
         match message {
             Ok(Message::Text(text)) => self.session.on_text(&text),
             Ok(Message::Binary(_)) => self.session.on_binary(),
@@ -197,6 +206,12 @@ impl StreamHandler<Result<Message, ProtocolError>> for Socket {
 
     fn finished(&mut self, ctx: &mut Self::Context) {
         ctx.stop();
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.session.left();
     }
 }
 

@@ -104,10 +104,16 @@ settings! {
     resume_bytes: u64 = 16_777_216u64, "bytes", 0..=1_073_741_824;
     /// Live sessions that one person may have at once.
     sessions: u32 = 4096u32, "sessions", 1..=1_000_000;
-    /// Requests that one session may make over time; one that makes more is refused the rest.
+    /// Requests that one session, or one person over HTTP, may make over time; the rest is refused.
     commands_per_second: u32 = 2000u32, "requests a second", 1..=1_000_000;
-    /// Requests that one session may make at once after a quiet time.
+    /// Requests that one session, or one person over HTTP, may make at once after a quiet time.
     command_burst: u32 = 4000u32, "requests", 1..=1_000_000;
+    /// Sockets that have not said who they are that may be open at once; further ones are refused.
+    unnamed_sockets: u32 = 4096u32, "sockets", 1..=1_000_000;
+    /// Sockets that are let in over time; the others are told when to come again.
+    openings_per_second: u32 = 2000u32, "sockets a second", 1..=1_000_000;
+    /// Sockets that are let in at once after a quiet time.
+    opening_burst: u32 = 4000u32, "sockets", 1..=1_000_000;
     /// The shortest time between two rolled-up pieces of a mission's live text.
     live_interval_ms: u32 = 40u32, "milliseconds", 1..=60_000;
     /// How long somebody is still shown to be in a mission after their last connection to it is gone.

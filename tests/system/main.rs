@@ -12,6 +12,7 @@ mod demo;
 mod described;
 mod faults;
 mod kill_nine;
+mod limits;
 mod live;
 mod live_agents;
 mod live_text;

@@ -21,7 +21,7 @@ use flightdeck_protocol::{
     operations::{self as ops, Over, Who},
 };
 
-use crate::{live::Hubs, mission::Caller, registry::Registry};
+use crate::{door::Door, live::Hubs, mission::Caller, registry::Registry};
 
 /// Everything that answers operations. Cheap to share.
 pub struct Desk {
@@ -35,6 +35,8 @@ pub struct Desk {
     pub access: AccessTokens,
     /// Whether people may sign up by themselves.
     pub signup_open: bool,
+    /// The way in.
+    pub door: Arc<Door>,
     /// The threads of sockets.
     pub(crate) hubs: Arc<Hubs>,
 }
@@ -67,11 +69,12 @@ impl Desk {
         sign_ins: SignIns,
         access: AccessTokens,
         signup_open: bool,
+        door: Arc<Door>,
     ) -> Arc<Self> {
         let hubs = Arc::new(Hubs::default());
         let told = hubs.clone();
         let sign_ins = sign_ins.telling(move |change| told.access_changed(change));
-        Arc::new(Self { registry, directory, sign_ins, access, signup_open, hubs })
+        Arc::new(Self { registry, directory, sign_ins, access, signup_open, door, hubs })
     }
 
     /// The bytes of documents.
@@ -122,7 +125,7 @@ impl Desk {
     ///
     /// # Errors
     /// When there is no such method, the caller may not call it, it cannot come
-    /// this way, or a parameter is wrong.
+    /// this way, a parameter is wrong, or a caller over HTTP asks too often.
     pub fn read(
         &self,
         method: &str,
@@ -130,6 +133,10 @@ impl Desk {
         caller: Option<&Caller>,
         via: Via,
     ) -> Result<(&'static Descriptor, Call), Fault> {
+        // A socket's session keeps count of its own; who is not signed in waits in the line of those who sign in.
+        if let (Via::Rpc | Via::Rest, Some(caller)) = (via, caller) {
+            self.door.call_of(caller.person.id)?;
+        }
         let descriptor = ops::find(method).ok_or_else(|| {
             let method: String = method.chars().take(64).collect();
             Fault::new(Code::MethodNotFound, format!("there is no method {method:?}; docs/PROTOCOL.md lists them all"))

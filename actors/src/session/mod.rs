@@ -26,6 +26,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     dispatch::{Answer, Desk, Via, check_rights, to_json, unauthenticated},
+    door::{Pace, Pacer, Pass},
     live::{Hub, Outbox, Topic},
     mission::Caller,
 };
@@ -55,6 +56,10 @@ pub struct ResumeBounds {
 }
 
 impl SessionRules {
+    fn pace(&self) -> Pace {
+        Pace { per_second: self.limits.commands_per_second, burst: self.limits.command_burst }
+    }
+
     /// How often [`Session::tick`] wants to be called.
     pub fn tick(&self) -> Duration {
         Duration::from_millis(self.heartbeat.interval_ms / 4).clamp(Duration::from_millis(50), Duration::from_secs(1))
@@ -71,6 +76,9 @@ struct Core {
     desk: Arc<Desk>,
     rules: Arc<SessionRules>,
     connection: ConnectionId,
+    /// The session's place, until its socket has ended.
+    pass: RefCell<Option<Pass>>,
+    pacer: Pacer,
     hub: Rc<Hub>,
     outbox: Rc<Outbox>,
     caller: RefCell<Option<Caller>>,
@@ -90,11 +98,12 @@ struct Core {
 }
 
 impl Session {
-    /// A session on this thread, open already if `caller` is known from the
-    /// upgrade. `path` is the mission in the socket's path.
+    /// A session on this thread, let in with `pass`; open already if `caller` is
+    /// known from the upgrade. `path` is the mission in the socket's path.
     pub fn new(
         desk: Arc<Desk>,
         rules: Arc<SessionRules>,
+        pass: Pass,
         caller: Option<Caller>,
         path: Option<(MissionId, Option<Position>)>,
     ) -> Self {
@@ -102,9 +111,11 @@ impl Session {
         let outbox = Outbox::new(hub.clone());
         let now = Instant::now();
         let core = Rc::new(Core {
+            pacer: Pacer::new(rules.pace()),
             desk,
             rules,
             connection: ConnectionId::fresh(),
+            pass: RefCell::new(Some(pass)),
             hub,
             outbox,
             caller: RefCell::new(None),
@@ -146,6 +157,11 @@ impl Session {
         self.core.heard.set(Instant::now());
     }
 
+    /// The socket has ended, in whatever way: its place is free, also while calls are still under way.
+    pub fn left(&self) {
+        self.core.pass.borrow_mut().take();
+    }
+
     /// Ends the session with a goodbye.
     pub fn close(&self, close: Close) {
         self.core.outbox.close(close);
@@ -153,7 +169,8 @@ impl Session {
 
     /// A binary frame came.
     pub fn on_binary(&self) {
-        self.fail(None, &Fault::new(Code::BinaryFrame, "binary frames are not taken; send JSON as text frames"));
+        let fault = Fault::new(Code::BinaryFrame, "binary frames are not taken; send JSON as text frames");
+        self.fail(None, &self.core.pacer.check().err().unwrap_or(fault));
     }
 
     /// A text frame came.
@@ -161,9 +178,13 @@ impl Session {
         if self.has_ended() {
             return;
         }
-        let request = match Request::parse(text) {
-            Ok(request) => request,
-            Err((id, fault)) => return self.fail(id, &fault),
+        let in_time = self.core.pacer.check();
+        let request = match (Request::parse(text), in_time) {
+            (Ok(request), Ok(())) => request,
+            // A notification is told nothing.
+            (Ok(Request { id: None, .. }), Err(_)) => return,
+            (Ok(Request { id, .. }) | Err((id, _)), Err(too_fast)) => return self.fail(id, &too_fast),
+            (Err((id, fault)), Ok(())) => return self.fail(id, &fault),
         };
         let id: Option<Box<RawValue>> = request.id.map(ToOwned::to_owned);
         let params = request.params.map_or("{}", RawValue::get);
@@ -316,6 +337,9 @@ impl Session {
                 if known.is_some_and(|known| known.person.id != caller.person.id) {
                     let message = "the session is open for somebody else; connect anew";
                     return Err(Fault::new(Code::AlreadyOpen, message));
+                }
+                if let Some(pass) = &mut *self.core.pass.borrow_mut() {
+                    pass.name(caller.person.id)?;
                 }
                 Ok(self.open_for(caller))
             }
