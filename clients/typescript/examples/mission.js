@@ -1,11 +1,13 @@
 // One mission, live: sign in, and watch it. mission.html?server=http://127.0.0.1:8080&mission=ID
 
-import { Client, EXPECTED_ID, SignIn, answer, sendMessage } from "./client/index.js";
+import { Client, EXPECTED_ID, METHODS, SignIn, answer, sendMessage } from "./client/index.js";
 
 const query = new URLSearchParams(location.search);
 const server = query.get("server") ?? location.origin;
 const mission = query.get("mission");
 const at = (id) => document.getElementById(id);
+const may = (method, role) => METHODS[method].who.includes(role);
+let seen = 0;
 
 at("sign-in").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -30,20 +32,33 @@ function show(client) {
     // However many events a frame has, it is drawn once.
     requestAnimationFrame(() => {
       due = false;
-      draw(watch);
+      draw(watch, client.user?.role);
     });
+  });
+  let said = 0;
+  at("composer").addEventListener("input", () => {
+    if (Date.now() - said < 4_000) return;
+    said = Date.now();
+    watch.present({ typing: true });
   });
   at("composer").addEventListener("submit", (event) => {
     event.preventDefault();
     const field = event.target.elements.text;
     const text = field.value;
     field.value = "";
-    sendMessage(watch, text).catch((error) => {
-      field.value = text;
-      at("typing").textContent = error.message;
-    });
+    said = 0;
+    watch.present({ typing: false });
+    tried(sendMessage(watch, text).catch((error) => {
+      field.value ||= text;
+      throw error;
+    }));
   });
-  at("composer").addEventListener("input", () => watch.present({ typing: true }));
+}
+
+/** Says so where the server refuses. */
+function tried(command) {
+  at("refused").textContent = "";
+  command.catch((error) => (at("refused").textContent = error.message));
 }
 
 function sayState(state) {
@@ -54,13 +69,16 @@ function sayState(state) {
     ended: ({ why }) => why.message,
   };
   at("connection").dataset.state = state.name;
+  at("mission").toggleAttribute("data-stale", state.name !== "open");
   at("connection").textContent = words[state.name]?.(state) ?? state.name;
 }
 
-function draw(watch) {
+function draw(watch, role) {
   if (watch.error) at("connection").textContent = watch.error.message;
   const { mission, live, presence } = watch;
   if (!mission) return;
+  // What this person has seen, others see.
+  if (!document.hidden && mission.seq > seen) watch.present({ seen_seq: (seen = watch.confirmed.seq) });
   at("mission").hidden = false;
   document.title = mission.title;
   const fields = {
@@ -77,21 +95,37 @@ function draw(watch) {
   for (const [name, value] of Object.entries(fields)) field(name).textContent = value;
   field("status").dataset.is = mission.status;
   field("progress").value = mission.progress;
-  at("people").replaceChildren(...(presence?.people ?? []).map(({ name, role }) => item(name, { title: role })));
+  at("people").replaceChildren(
+    ...(presence?.people ?? []).map((person) => item(person.name, {}, { title: `${person.role}, has seen event ${person.seen_seq ?? 0}` })),
+  );
   at("plan").replaceChildren(...steps(mission.plan));
+  at("documents").replaceChildren(
+    ...mission.documents.map(({ name, version, status, size, media_type }) =>
+      item("", {}, {}, name, element("small", `version ${version}, ${size.toLocaleString()} bytes, ${media_type}, ${status}`)),
+    ),
+  );
   at("messages").replaceChildren(
     ...mission.messages.map(({ id, by, text }) =>
-      item("", id.startsWith(EXPECTED_ID) ? { expected: "" } : {}, element("b", `${nameOf(by)} `), text),
+      item("", id.startsWith(EXPECTED_ID) ? { expected: "" } : {}, {}, element("b", `${nameOf(by)} `), text),
     ),
   );
+  const newest = mission.messages.at(-1)?.id;
+  if (newest !== at("messages").dataset.newest) at("messages").scrollTop = at("messages").scrollHeight;
+  at("messages").dataset.newest = newest;
+  at("composer").hidden = !may("message.send", role);
   at("typing").textContent = live.typing.map(({ name }) => `${name} is writing …`).join(" ");
-  at("live").replaceChildren(...live.texts.map(({ by, text }) => item("", {}, nameOf(by), element("span", text))));
+  at("speaking").hidden = live.texts.length === 0;
+  at("live").replaceChildren(...live.texts.map(({ by, text }) => {
+    const line = element("p", text);
+    line.prepend(element("b", `${nameOf(by)} `));
+    return item("", {}, {}, line);
+  }));
   at("activity").replaceChildren(
     ...[...mission.activity].reverse().map(({ type, at, message }) =>
-      item("", { type }, element("time", new Date(at).toLocaleTimeString([], { hour12: false })), element("span", message)),
+      item("", { type }, {}, element("time", new Date(at).toLocaleTimeString([], { hour12: false })), element("span", message)),
     ),
   );
-  drawApprovals(watch);
+  drawApprovals(watch, may("approval.answer", role));
 }
 
 /** The plan's steps in the order of its tree. */
@@ -99,28 +133,39 @@ function steps(plan, parent = undefined, depth = 0) {
   return plan
     .filter((step) => step.parent === parent)
     .flatMap((step) => {
-      const line = item(step.title, { status: step.status, step: step.id }, ...(step.result ? [element("small", step.result)] : []));
+      const line = item(step.title, { status: step.status, step: step.id }, {}, ...(step.result ? [element("small", step.result)] : []));
       line.style.setProperty("--depth", depth);
       return [line, ...steps(plan, step.id, depth + 1)];
     });
 }
 
-function drawApprovals(watch) {
+/** A card for each question that waits. One that stands stays as it is: somebody may be writing into it. */
+function drawApprovals(watch, mayAnswer) {
   const pending = watch.mission.approvals.filter(({ status }) => status === "pending");
-  at("approvals").hidden = pending.length === 0;
-  at("approvals").replaceChildren(
-    ...pending.flatMap(({ id, prompt, options = [] }) => {
-      const buttons = options.map((option) => {
-        const button = element("button", option.label);
-        button.addEventListener("click", () => answer(watch, id, { option: option.id }));
-        return button;
-      });
-      const line = element("p", "");
-      line.className = "line";
-      line.append(...buttons);
-      return [element("h2", prompt), line];
-    }),
-  );
+  const cards = new Map([...at("approvals").children].map((card) => [card.dataset.approval, card]));
+  for (const approval of pending) {
+    if (!cards.delete(approval.id)) at("approvals").append(question(watch, approval, mayAnswer));
+  }
+  for (const gone of cards.values()) gone.remove();
+}
+
+function question(watch, { id, prompt, options = [] }, mayAnswer) {
+  const card = element("form", "");
+  card.className = "card";
+  card.dataset.approval = id;
+  card.append(element("h2", prompt));
+  const choices = options.length > 0 ? options : [{ label: "Answer" }];
+  const line = element("p", "");
+  line.className = "line";
+  if (options.length === 0) line.append(Object.assign(element("input", ""), { name: "text", required: true, ariaLabel: "Answer" }));
+  line.append(...choices.map((choice) => Object.assign(element("button", choice.label), { value: choice.id ?? "" })));
+  if (mayAnswer) card.append(line);
+  card.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const option = event.submitter.value;
+    tried(answer(watch, id, option ? { option } : { text: card.elements.text.value }));
+  });
+  return card;
 }
 
 function field(name) {
@@ -137,8 +182,8 @@ function element(tag, text) {
   return made;
 }
 
-function item(text, data, ...inside) {
-  const made = element("li", text);
+function item(text, data, facts, ...inside) {
+  const made = Object.assign(element("li", text), facts);
   Object.assign(made.dataset, data);
   made.append(...inside);
   return made;

@@ -15,6 +15,7 @@ import type {
   Watch,
   Watching,
 } from "./generated.js";
+import { Refused } from "./errors.js";
 import { Listeners } from "./listeners.js";
 import { STILL, applyLive, settleLive, type Live } from "./live.js";
 import { Optimistic, type CommandMethod, type CommandOptions, type CommandParams } from "./optimistic.js";
@@ -71,6 +72,10 @@ export class MissionWatch extends Subscription {
   #live: Live = STILL;
   /** What others were told to see; told again on a new connection. */
   #presenting: Presenting | undefined;
+  /** What of it was not told yet, since the server has not answered to what was told before. */
+  #untold: Presenting | undefined;
+  /** The telling that is under way. */
+  #telling: object | undefined;
   readonly #wishes: Pick<Watch, "live" | "presence" | "logs">;
 
   constructor(host: Host, id: MissionId, me: () => { id: string; name: string }, options: WatchOptions) {
@@ -116,11 +121,13 @@ export class MissionWatch extends Subscription {
 
   /**
    * Tells the others who watch what this person looks at, has seen, writes, or points at: the fields that are
-   * present. It may be lost, and is told again on every new connection.
+   * present. It may be called at every movement: the newest of each field is told as fast as the server takes it.
+   * It may be lost, and what lasts is told again on every new connection.
    */
   present(presenting: Presenting): void {
     this.#presenting = { ...this.#presenting, ...presenting };
-    this.#tellOthers(presenting);
+    this.#untold = { ...this.#untold, ...presenting };
+    this.#tellOthers();
   }
 
   /** Calls `listener` with what happens; what is returned ends that. */
@@ -167,19 +174,34 @@ export class MissionWatch extends Subscription {
     if (this.state === "ended") this.#optimistic.settleAll();
   }
 
-  #tellOthers(presenting: Presenting): void {
-    if (this.state !== "live") return;
-    this.session?.request("presence.set", { ...presenting, mission: this.id }, () => undefined);
+  /** Tells what is new, one request at a time. */
+  #tellOthers(): void {
+    const presenting = this.#untold;
+    if (presenting === undefined || this.#telling !== undefined || this.state !== "live") return;
+    this.#untold = undefined;
+    const telling = (this.#telling = {});
+    const goOn = (): void => {
+      // One of an earlier connection has no say.
+      if (this.#telling !== telling) return;
+      this.#telling = undefined;
+      this.#tellOthers();
+    };
+    this.session?.request("presence.set", { ...presenting, mission: this.id }, (outcome) => {
+      const later = "error" in outcome && outcome.error instanceof Refused ? outcome.error.retryAfterMs : undefined;
+      if (later === undefined) return goOn();
+      this.#untold = { ...presenting, ...this.#untold };
+      setTimeout(goOn, later);
+    });
   }
 
   #begin(watching: Watching): void {
     this.#head = watching.head;
     // A text that broke off while nothing was heard would stand there for ever.
     this.#live = STILL;
-    if (this.#presenting !== undefined) {
-      const { typing: _, ...lasting } = this.#presenting;
-      this.#tellOthers(lasting);
-    }
+    this.#telling = undefined;
+    const { typing: _, ...lasting } = this.#presenting ?? {};
+    this.#untold = Object.keys(lasting).length > 0 ? lasting : undefined;
+    this.#tellOthers();
     if (watching.resumed) return;
     this.#epoch = watching.epoch;
     this.#base = watching.snapshot;

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -46,18 +46,43 @@ async function shown(server: Server, who: Member, mission: string): Promise<Miss
 }
 
 /** What people see of a mission. */
-function gist({ title, status, seq, activity_count, progress, plan, messages }: Mission): unknown {
-  const steps = plan.map((step) => `${step.title}: ${step.status}`).sort();
-  return { title, status, seq, activity_count, progress, steps, messages: messages.map(({ text }) => text) };
+function gist({ title, status, seq, activity_count, progress, plan, messages, documents, approvals }: Mission) {
+  return {
+    title,
+    status: status as string,
+    seq,
+    activity_count,
+    progress,
+    steps: plan.map((step) => `${step.title}: ${step.status}`).sort(),
+    messages: messages.map(({ text }) => text),
+    documents: documents.map(({ name }) => name),
+    questions: approvals.filter(({ status }) => status === "pending").map(({ prompt }) => prompt),
+  };
 }
+
+/** Delivers, asks, and speaks on for as long as nobody answers. */
+const AGENT = `
+import select
+open('title-register.txt', 'w').write('EX12345')
+say(type='document', name='title-register.txt', path='title-register.txt')
+say(type='ask', key='go', prompt='Order the local search?', options=[{'id': 'yes', 'label': 'Order it'}])
+say(type='delta', stream='a', text='I have the title register')
+while True:
+    if select.select([sys.stdin], [], [], 0.1)[0]:
+        if hear()['type'] in ('answer', 'cancel'):
+            break
+    say(type='delta', stream='a', text=', and')
+say(type='text', stream='a', text='I have the title register, and go on')
+say(type='done')
+`;
 
 test("a page in a browser shows the same mission as the command line, after a kill -9 of the server", async (t) => {
   assert.ok(existsSync(BROWSER), `${BROWSER} is not there: install chromium, or name one in CHROMIUM`);
-  const server = await Server.start();
+  const server = await Server.withAgents({ searches: AGENT });
   t.after(() => server.remove());
   const olga = await server.admin("olga");
   const title = "Order the searches for 14 Elm Road";
-  const { id } = await server.call(olga, "mission.create", { title, type: "conveyancing", priority: "high" });
+  const { id } = await server.call(olga, "mission.create", { title, type: "conveyancing", priority: "high", agent: "searches" });
   const steps: string[] = [];
   for (const title of ["Find the title number", "Order the local search", "Order the water search"]) {
     steps.push((await server.call(olga, "step.add", { mission: id, title })).id!);
@@ -65,6 +90,7 @@ test("a page in a browser shows the same mission as the command line, after a ki
   await server.call(olga, "step.add", { mission: id, title: "Pay the fee", parent: steps[1]! });
   await server.call(olga, "step.update", { mission: id, step: steps[0]!, status: "completed", result: "EX12345" });
   await server.call(olga, "activity.add", { mission: id, message: "the land registry answered", type: "success" });
+  await server.call(olga, "mission.start", { mission: id });
 
   const files = await pages();
   t.after(() => files.close());
@@ -87,12 +113,12 @@ test("a page in a browser shows the same mission as the command line, after a ki
   await page.goto(`${files.url}/mission.html?server=${encodeURIComponent(server.url)}&mission=${id}`);
 
   /** What the page shows. */
-  const seen = async (): Promise<unknown> => {
+  const seen = async (): Promise<ReturnType<typeof gist>> => {
     const field = (name: string): Promise<string> => page.locator(`[data-field="${name}"]`).innerText();
     const plan = await page.locator("#plan li").evaluateAll((items) =>
       items.map((item) => `${item.firstChild?.textContent}: ${(item as HTMLElement).dataset["status"]}`),
     );
-    const messages = await page.locator("#messages li").evaluateAll((items) => items.map((item) => item.lastChild?.textContent));
+    const messages = await page.locator("#messages li").evaluateAll((items) => items.map((item) => item.lastChild?.textContent ?? ""));
     return {
       title: await field("title"),
       status: (await field("status")).toLowerCase(),
@@ -101,11 +127,19 @@ test("a page in a browser shows the same mission as the command line, after a ki
       progress: Number(await field("percent")),
       steps: plan.sort(),
       messages,
+      documents: await page.locator("#documents li").evaluateAll((items) => items.map((item) => item.firstChild?.textContent ?? "")),
+      questions: await page.locator("#approvals h2").allInnerTexts(),
     };
   };
-  /** Waits until the page has come to the position. */
-  const comesTo = async (seq: number): Promise<void> => {
-    await page.locator(`[data-field="seq"]`, { hasText: new RegExp(`^${seq}$`) }).waitFor({ timeout: 60_000 });
+  /** Waits until page and command line are at the same position, and gives what both show there. */
+  const compared = async (until: (mission: Mission) => boolean): Promise<Mission> => {
+    for (;;) {
+      const before = await seen();
+      const mission = await shown(server, olga, id);
+      if (!until(mission) || before.seq !== mission.seq || (await seen()).seq !== mission.seq) continue;
+      assert.deepEqual(before, gist(mission));
+      return mission;
+    }
   };
 
   await page.fill("[name=username]", "olga");
@@ -114,9 +148,9 @@ test("a page in a browser shows the same mission as the command line, after a ki
   await page.locator("#trouble", { hasText: /password/ }).waitFor();
   await page.fill("[name=password]", "correct horse battery");
   await page.click("#sign-in button");
-  const before = await shown(server, olga, id);
-  await comesTo(before.seq);
-  assert.deepEqual(await seen(), gist(before));
+  await page.locator("#live li", { hasText: "I have the title register, and, and" }).waitFor({ timeout: 60_000 });
+  await patiently("the same on both", compared(({ approvals }) => approvals.length === 1));
+  await page.screenshot({ path: join(PACKAGE, "dist/mission-live.png"), fullPage: true });
 
   await server.killNine();
   await page.locator("#connection[data-state=waiting], #connection[data-state=connecting]").waitFor();
@@ -130,11 +164,16 @@ test("a page in a browser shows the same mission as the command line, after a ki
   await page.click("#composer button");
   await page.locator("#messages li:not([data-expected])").waitFor({ timeout: 60_000 });
 
-  const after = await shown(server, olga, id);
-  await comesTo(after.seq);
-  assert.deepEqual(await seen(), gist(after));
-  assert.equal(after.messages.length, 1);
+  await patiently("the same on both", compared(({ messages }) => messages.length === 1));
+  await page.click("#approvals button");
+  await page.locator(`[data-field="status"][data-is=completed]`).waitFor({ timeout: 60_000 });
+  const end = await patiently("the same on both", compared(({ status }) => status === "completed"));
+  assert.deepEqual(end.approvals.map(({ answer }) => answer?.option), ["yes"]);
+  assert.equal(await page.locator("#live li").count(), 0, "what was said stands in the activity now");
+
+  // As wide as a telephone, nothing sticks out.
+  await page.setViewportSize({ width: 390, height: 844 });
+  assert.equal(await page.evaluate("document.documentElement.scrollWidth"), 390);
   assert.deepEqual(errors, []);
-  mkdirSync(join(PACKAGE, "dist"), { recursive: true });
   await page.screenshot({ path: join(PACKAGE, "dist/mission.png"), fullPage: true });
 });

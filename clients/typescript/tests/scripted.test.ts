@@ -145,3 +145,32 @@ test("what is neither there nor left out is missing: it is asked for, once, from
   assert.equal(watch.mission?.seq, 4);
   assert.deepEqual(asked, [{ since: undefined, logs: undefined }, { since: { epoch: EPOCH, seq: 4 }, logs: undefined }]);
 });
+
+test("what a person does is told one request at a time, the newest of each field, and later where the server says so", async (t) => {
+  const { client, ends } = await open(t, watched([]));
+  const watch = client.watch(MISSION);
+  watch.present({ seen_seq: 1 });
+  await patiently("the mission", watch.until(({ mission }) => mission !== undefined));
+  const far = ends[0]!;
+  const told = () => far.requests.filter(({ method }) => method === "presence.set");
+  const params = () => told().map(({ params: { mission: _, ...rest } }) => rest);
+  for (let x = 0; x < 100; x++) watch.present({ cursor: { x } });
+  watch.present({ typing: true });
+  assert.deepEqual(params(), [{ seen_seq: 1 }]);
+  far.reply(told()[0]!.id, { result: {} });
+  assert.deepEqual(params().slice(1), [{ cursor: { x: 99 }, typing: true }]);
+  watch.present({ typing: false });
+  far.reply(told()[1]!.id, {
+    error: { code: 1, message: "slow down", data: { kind: "rate_limited", name: "rate_limited", temporary: true, retry_after_ms: 20 } },
+  });
+  assert.equal(told().length, 2);
+  while (told().length < 3) await new Promise((soon) => setTimeout(soon, 5));
+  assert.deepEqual(params()[2], { cursor: { x: 99 }, typing: false }, "what was refused, and on top of it what is newer");
+
+  // Nobody writes over a lost connection; the rest is told anew on the next.
+  far.end(1006);
+  await patiently("the loss", watch.until(({ state }) => state === "waiting"));
+  await patiently("the watch anew", watch.until(({ state }) => state === "live"));
+  const again = ends[1]!.requests.filter(({ method }) => method === "presence.set").map(({ params }) => params);
+  assert.deepEqual(again, [{ mission: MISSION, seen_seq: 1, cursor: { x: 99 } }]);
+});

@@ -30,6 +30,11 @@ export class FarEnd implements SocketLike {
     if (result !== undefined) queueMicrotask(() => this.#say({ id: request.id, result }));
   }
 
+  /** Answers a request that nothing was given for. */
+  reply(id: Request["id"], outcome: { result: unknown } | { error: unknown }): void {
+    this.#say({ id, ...outcome });
+  }
+
   /** Says something unasked. */
   notify(method: string, params: unknown): void {
     this.#say({ method, params });
