@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use flightdeck_protocol::{
-    MissionId,
-    client::{Client, ClientState, FixedToken, Follow, Followed, TokenError, Tokens},
+    Code, Event, MissionId,
+    client::{Client, ClientState, FixedToken, Follow, Followed, LiveMission, TokenError, Tokens},
     model::{MissionStatus, Role},
     operations::{CancelMission, ListMissions, ListOrder, MissionCancel, MissionQuery, MissionsWatch},
 };
@@ -161,7 +161,7 @@ struct Forgetful {
 
 impl Tokens for Forgetful {
     async fn token(&self, _rejected: Option<String>) -> Result<String, TokenError> {
-        if self.asked.fetch_add(1, Ordering::SeqCst) % 2 == 0 {
+        if self.asked.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
             return Err(TokenError::Temporary("forgot where they are".to_owned()));
         }
         let temporary = |error: reqwest::Error| TokenError::Temporary(error.to_string());
@@ -199,4 +199,30 @@ async fn a_session_outlives_its_tokens_though_they_are_hard_to_get() {
     assert!(flightdeck_protocol::Timestamp::now() >= first.expires_at);
     assert!(matches!(client.state(), ClientState::Open));
     assert_eq!(client.ready().await.expect("a connection").connection, first.connection);
+}
+
+#[tokio::test]
+async fn what_the_server_refuses_is_not_seen_any_more_on_any_screen() {
+    let server = Server::start().await;
+    let ann = server.admin("ann").await;
+    let vera = server.member(&ann, Role::Viewer, "vera").await;
+    let id = server.mission(&ann, None, json!({})).await;
+    let live = Client::start(&server.url, FixedToken(vera.token.clone())).mission(id);
+    within("the mission", live.until(LiveMission::is_caught_up)).await.expect("a mission");
+    let before = live.mission();
+
+    // A viewer may only look.
+    let cancel = MissionCancel { mission: id, reason: None };
+    let refused = live.command::<CancelMission>(cancel, move |mission| {
+        let from = mission.status;
+        vec![Event::StatusChanged { from, to: MissionStatus::Cancelled, reason: None, result: None }]
+    });
+    let looking = async {
+        let cancelled = |live: &LiveMission| live.mission().is_some_and(|m| m.status == MissionStatus::Cancelled);
+        live.until(cancelled).await.expect("a mission");
+    };
+    let (refused, ()) = within("a refusal", async { tokio::join!(refused, looking) }).await;
+    assert_eq!(refused.expect_err("a refusal").fault().map(|fault| fault.code), Some(Code::Forbidden));
+    assert_eq!(live.mission(), before);
+    assert_eq!(server.look(&ann, id).await.status, MissionStatus::Pending);
 }

@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::watch, task::AbortHandle};
 
 use super::{
-    Backoff, ClientError, Follow, LiveList, Options, Tokens, WatchOptions,
+    Backoff, ClientError, Follow, LiveList, LiveMission, Options, Tokens, WatchOptions,
     calls::{Calls, Guarded, fresh_idem, open},
     keeper::Keeper,
     link::Now,
@@ -122,7 +122,7 @@ impl Client {
     /// [`ClientError::QueueFull`], or why there will be no connection.
     pub async fn call<O: Operation>(&self, params: O::Params) -> Result<O::Result, ClientError> {
         let reads = find(O::METHOD).is_some_and(|operation| operation.reads());
-        self.ask::<O, _>(&params, reads).await
+        self.ask::<O, _, _>(&params, reads).await
     }
 
     /// Calls an operation that changes something, for as long as it takes: it carries a name of its
@@ -143,15 +143,28 @@ impl Client {
         params: O::Params,
         if_seq: Option<u64>,
     ) -> Result<O::Result, ClientError> {
-        let takes_idem = find(O::METHOD).is_some_and(|operation| operation.guards.contains(&Guard::Idem));
-        if !takes_idem {
-            return self.call::<O>(params).await;
-        }
-        let guarded = Guarded { params: &params, idem: Some(fresh_idem()), if_seq };
-        self.ask::<O, _>(&guarded, true).await
+        self.guarded::<O, _>(&params, if_seq).await
     }
 
-    async fn ask<O: Operation, P: Serialize>(&self, params: &P, again: bool) -> Result<O::Result, ClientError> {
+    /// Calls an operation with an `idem` where it takes one; the answer is read as an `R`.
+    pub(super) async fn guarded<O: Operation, R: DeserializeOwned>(
+        &self,
+        params: &O::Params,
+        if_seq: Option<u64>,
+    ) -> Result<R, ClientError> {
+        let Some(operation) = find(O::METHOD) else { return self.ask::<O, R, _>(params, false).await };
+        let takes = |guard| operation.guards.contains(&guard);
+        let idem = takes(Guard::Idem).then(fresh_idem);
+        let again = idem.is_some() || operation.reads();
+        let guarded = Guarded { params, idem, if_seq: if_seq.filter(|_| takes(Guard::IfSeq)) };
+        self.ask::<O, R, _>(&guarded, again).await
+    }
+
+    async fn ask<O: Operation, R: DeserializeOwned, P: Serialize>(
+        &self,
+        params: &P,
+        again: bool,
+    ) -> Result<R, ClientError> {
         self.0.calls.call(&mut self.now(), O::METHOD, params, again).await
     }
 
@@ -165,6 +178,11 @@ impl Client {
         Follow::over(self.clone(), mission, options)
     }
 
+    /// Watches a mission, and folds what happens into it.
+    pub fn mission(&self, mission: MissionId) -> LiveMission {
+        LiveMission::over(self.clone(), mission, WatchOptions::default())
+    }
+
     /// Watches a list of missions. The `sub` of the query is filled in.
     pub fn watch_missions(&self, query: MissionsWatch) -> LiveList<MissionSummary> {
         LiveList::missions(self.clone(), query)
@@ -173,6 +191,14 @@ impl Client {
     /// Watches what waits for the person, newest first.
     pub fn watch_inbox(&self) -> LiveList<InboxItem> {
         LiveList::inbox(self.clone())
+    }
+
+    /// What the server said when it opened the session that there is now.
+    pub(super) fn opened(&self) -> Option<SessionOpened> {
+        match &*self.0.now.borrow() {
+            Now::Open(link) => Some(link.opened.clone()),
+            _ => None,
+        }
     }
 
     pub(super) fn now(&self) -> watch::Receiver<Now> {

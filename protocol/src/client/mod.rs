@@ -2,8 +2,10 @@
 //!
 //! [`Client`] keeps one connection for as long as it is wanted, and comes back
 //! by itself; calls wait for it, and watches go on where they were.
-//! [`Follow`] is one watched mission as what comes of it. Under them is
-//! [`Session`], one connection and no more.
+//! [`Follow`] is one watched mission as what comes of it, [`LiveMission`] the
+//! mission that this makes, with commands whose effect is seen at once, and
+//! [`LiveList`] a list that is kept up to date. Under them is [`Session`], one
+//! connection and no more.
 //!
 //! ```no_run
 //! use flightdeck_protocol::{
@@ -43,7 +45,9 @@ mod keeper;
 mod link;
 mod lists;
 mod live;
+mod mission;
 mod notices;
+mod optimistic;
 mod renew;
 mod session;
 mod subscription;
@@ -57,6 +61,8 @@ pub use error::{ClientError, Closed};
 pub use follow::{Follow, Followed, WatchOptions};
 pub use lists::LiveList;
 pub use live::{Live, LiveCursor, LiveText, LiveTyping};
+pub use mission::{Changes, LiveMission};
 pub use notices::{Notices, RawNotice};
+pub use optimistic::expected_id;
 pub use session::{Options, Session};
 pub use token::{FixedToken, TokenError, Tokens};

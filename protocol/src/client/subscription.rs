@@ -80,7 +80,10 @@ pub(super) async fn keep<S: Subject>(
         let Err(over) = unless(&mut unwanted, standing).await;
         match over {
             Over::Gone => {
-                let gone = async { Ok(link.gone(&mut now).await) };
+                let gone = async {
+                    link.gone(&mut now).await;
+                    Ok(())
+                };
                 if unless(&mut unwanted, gone).await.is_err() {
                     return;
                 }
@@ -98,7 +101,8 @@ pub(super) async fn keep<S: Subject>(
                 failures += 1;
                 let waiting = async {
                     subject.lost(fault.message, wait).await?;
-                    Ok(sleep(wait).await)
+                    sleep(wait).await;
+                    Ok(())
                 };
                 if unless(&mut unwanted, waiting).await.is_err() {
                     return;
