@@ -9,7 +9,7 @@ pub(crate) struct Room {
     pub(crate) may_use: &'static [&'static str],
 }
 
-/// Imports run one way: src → actors → data → protocol; agents, loadtest → protocol.
+/// Imports run one way: src → actors → data → protocol; agents, clients, loadtest → protocol.
 pub(crate) const ROOMS: &[Room] = &[
     Room {
         package: "flightdeck",
@@ -18,6 +18,7 @@ pub(crate) const ROOMS: &[Room] = &[
     },
     Room { package: "flightdeck-actors", folder: "actors", may_use: &["flightdeck-data", "flightdeck-protocol"] },
     Room { package: "flightdeck-agents", folder: "agents", may_use: &["flightdeck-protocol"] },
+    Room { package: "flightdeck-conformance", folder: "clients/conformance", may_use: &["flightdeck-protocol"] },
     Room { package: "flightdeck-data", folder: "data", may_use: &["flightdeck-protocol"] },
     Room { package: "flightdeck-loadtest", folder: "loadtest", may_use: &["flightdeck-protocol"] },
     Room { package: "flightdeck-protocol", folder: "protocol", may_use: &[] },
@@ -67,6 +68,7 @@ pub(crate) const PURE_FOLDER: &str = "data/src/mission/";
 pub(crate) const MAY_PRINT: &[&str] = &[
     "actors/src/agent/keeper.rs",
     "agents/",
+    "clients/conformance/",
     "loadtest/",
     "src/cli/",
     "src/main.rs",

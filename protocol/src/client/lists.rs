@@ -55,7 +55,8 @@ impl<T> LiveList<T> {
     /// # Errors
     /// Why nothing will change any more.
     pub async fn changed(&mut self) -> Result<(), ClientError> {
-        if let Some(error) = &self.state.borrow_and_update().ended {
+        // Not marked as seen: what changed since the last call is told at once.
+        if let Some(error) = &self.state.borrow().ended {
             return Err(error.clone());
         }
         self.state.changed().await.map_err(|_| ClientError::left())?;
@@ -243,6 +244,7 @@ mod tests {
         },
         notification::{INBOX_CHANGED, MISSIONS_CHANGED, WATCH_ENDED},
     };
+    use futures_util::FutureExt as _;
     use serde_json::{Value, json};
     use uuid::Uuid;
 
@@ -298,6 +300,17 @@ mod tests {
         let error = list.until(|items| items.is_empty()).await.unwrap_err();
         assert_eq!(error.fault().unwrap().code, Code::Forbidden);
         assert!(list.changed().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_change_between_two_questions_is_told() {
+        let (sender, state) = watch::channel(State::<MissionSummary>::default());
+        let client = Client::start("http://127.0.0.1:1", FixedToken("good".to_owned()));
+        let mut list = LiveList { state, _client: client };
+        assert!(list.changed().now_or_never().is_none(), "nothing has changed");
+        sender.send_modify(|state| state.is_live = true);
+        assert!(list.changed().now_or_never().is_some_and(|told| told.is_ok()));
+        assert!(list.changed().now_or_never().is_none(), "it was told");
     }
 
     #[tokio::test]
