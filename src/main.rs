@@ -2,6 +2,7 @@
 
 mod cli;
 mod demo;
+mod drain;
 mod edge;
 mod serve;
 mod services;

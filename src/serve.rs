@@ -4,10 +4,11 @@ use std::{io::IsTerminal as _, net::TcpListener, time::Duration};
 
 use anyhow::Context as _;
 use flightdeck_data::people::NewPerson;
-use flightdeck_protocol::{Timestamp, model::Person, notification::Close, operations::NewUser};
+use flightdeck_protocol::{Timestamp, model::Person, operations::NewUser};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
+    drain::{self, Drain},
     edge::{self, Edge},
     services::{self, Layout, Services},
     settings::{LogFormat, Settings, Signup},
@@ -55,7 +56,7 @@ pub(crate) struct Server {
     running: actix_rt::task::JoinHandle<std::io::Result<()>>,
     terminate: Signal,
     interrupt: Signal,
-    stop_patience: Duration,
+    drain: Drain,
 }
 
 impl Server {
@@ -86,9 +87,8 @@ impl Server {
                 tokio::time::sleep(SWEEP).await;
             }
         });
-        // Asked, told, killed: an agent has three stages, and a little more for the last words.
-        let stop_patience = Duration::from_millis(settings.agent_stop_grace_ms) * 3 + Duration::from_secs(2);
-        Ok(Self { services, listening, handle, running, terminate, interrupt, stop_patience })
+        let drain = Drain::new(settings);
+        Ok(Self { services, listening, handle, running, terminate, interrupt, drain })
     }
 
     /// Where it listens.
@@ -96,7 +96,7 @@ impl Server {
         format!("http://{}", self.listening)
     }
 
-    /// Runs until SIGTERM or SIGINT, and stops in good order.
+    /// Runs until SIGTERM or SIGINT, and stops in good order; a second signal makes it hurry.
     pub(crate) async fn until_stopped(mut self) -> anyhow::Result<()> {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -105,10 +105,17 @@ impl Server {
                 return ended.context("the server's task died")?.context("the server stopped by itself");
             }
         }
-        tracing::info!("stopping: agents are asked to save how far they are");
-        self.services.desk.registry.stop(self.stop_patience).await;
-        self.services.desk.close_sessions(Close::Restarting);
-        self.handle.stop(true).await;
+        let desk = &self.services.desk;
+        let in_order = tokio::select! {
+            () = self.drain.run(desk) => true,
+            _ = self.terminate.recv() => false,
+            _ = self.interrupt.recv() => false,
+        };
+        if !in_order {
+            tracing::warn!("told to stop again: what is not done yet is cut short");
+        }
+        drain::end(desk).await;
+        self.handle.stop(in_order).await;
         let journal = self.services.journal.clone();
         tokio::task::spawn_blocking(move || journal.shutdown()).await?;
         tracing::info!("stopped");

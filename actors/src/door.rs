@@ -7,15 +7,19 @@
 use std::{
     collections::HashMap,
     num::NonZeroU32,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use flightdeck_protocol::{Code, Fault, UserId};
 use governor::{
     DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter,
-    clock::{Clock as _, DefaultClock, Reference},
+    clock::{Clock as _, Reference},
 };
+use tokio::sync::Notify;
 
 /// The soonest that somebody who was refused is asked to come again.
 const SOONEST: Duration = Duration::from_millis(250);
@@ -89,11 +93,16 @@ pub struct Door {
     inside: Mutex<Inside>,
     /// When the next one who is refused is to come again.
     next: Mutex<Instant>,
+    shut: AtomicBool,
+    /// When the next run of the server is expected, once it is shut.
+    back_at: Mutex<Instant>,
+    emptied: Notify,
 }
 
 /// Who is inside.
 #[derive(Default)]
 struct Inside {
+    sockets: usize,
     unnamed: u32,
     people: HashMap<UserId, u32>,
 }
@@ -108,17 +117,21 @@ impl Door {
             callers: RateLimiter::hashmap(rules.pace.quota()),
             inside: Mutex::default(),
             next: Mutex::new(Instant::now()),
+            shut: AtomicBool::new(false),
+            back_at: Mutex::new(Instant::now()),
+            emptied: Notify::new(),
         })
     }
 
     /// Somebody wants a socket: counted, before it is looked who it is.
     ///
     /// # Errors
-    /// When too many come at once.
+    /// When too many come at once, or nobody is let in any more.
     pub fn knock(&self) -> Result<(), Fault> {
+        self.is_open()?;
         self.openings.check().map_err(|_| {
             let message = "more connections come at once than are let in; come again after retry_after_ms";
-            Fault::new(Code::Overloaded, message).after(self.come_again())
+            Fault::new(Code::Overloaded, message).after(self.come_again(Instant::now()))
         })
     }
 
@@ -133,10 +146,11 @@ impl Door {
             None if inside.unnamed >= self.rules.unnamed_sockets => {
                 let message = "as many sockets wait for their session.open as may; come again after retry_after_ms, \
                                or give the token in the Authorization header";
-                return Err(Fault::new(Code::Overloaded, message).after(self.come_again()));
+                return Err(Fault::new(Code::Overloaded, message).after(self.come_again(Instant::now())));
             }
             None => inside.unnamed += 1,
         }
+        inside.sockets += 1;
         Ok(Pass { door: self.clone(), who })
     }
 
@@ -155,16 +169,52 @@ impl Door {
         self.callers.shrink_to_fit();
     }
 
+    /// The server stops: nobody is let in any more, and whoever comes is told that
+    /// its next run is expected after `back_in`.
+    pub fn shut(&self, back_in: Duration) {
+        *self.back_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + back_in;
+        self.shut.store(true, Ordering::Release);
+    }
+
+    /// Whether the server takes what is new.
+    ///
+    /// # Errors
+    /// When it stops.
+    pub fn is_open(&self) -> Result<(), Fault> {
+        if !self.shut.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let back_at = *self.back_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let message = "the server stops, and nothing was done; its next run is expected after retry_after_ms";
+        Err(Fault::new(Code::ServerRestarting, message).after(self.come_again(back_at)))
+    }
+
+    /// How many sockets are inside.
+    pub fn sockets(&self) -> usize {
+        self.inside().sockets
+    }
+
+    /// Returns when no socket is inside.
+    pub async fn emptied(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.sockets() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
     fn inside(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When one who is refused is to come again, in milliseconds: each a little
-    /// later than the one before, at the rate at which they are let in.
-    fn come_again(&self) -> u64 {
+    /// When one who is refused is to come again, in milliseconds, and not before `from`: each a
+    /// little later than the one before, at the rate at which they are let in.
+    fn come_again(&self, from: Instant) -> u64 {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let earliest = now + SOONEST;
+        let earliest = from.max(now) + SOONEST;
         // So many that it would take too long: they share the same times from the first on.
         let at = if *next > earliest + SPREAD { earliest } else { earliest.max(*next) };
         *next = at + Duration::from_secs(1) / self.rules.openings_per_second.max(1);
@@ -223,7 +273,12 @@ impl Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        self.door.inside().give_back(self.who);
+        let mut inside = self.door.inside();
+        inside.give_back(self.who);
+        inside.sockets -= 1;
+        if inside.sockets == 0 {
+            self.door.emptied.notify_waiters();
+        }
     }
 }
 
@@ -263,7 +318,7 @@ mod tests {
         drop(door.enter(Some(ann)).unwrap());
         drop((second, third));
         let inside = door.inside();
-        assert!(inside.people.is_empty() && inside.unnamed == 0);
+        assert!(inside.people.is_empty() && inside.unnamed == 0 && inside.sockets == 0);
     }
 
     #[test]
@@ -303,6 +358,23 @@ mod tests {
         for times in told.windows(60) {
             assert!(times[59] - times[0] >= 90, "60 of them come again within {} ms", times[59] - times[0]);
         }
+    }
+
+    #[test]
+    fn who_comes_while_the_server_stops_is_told_when_it_is_back() {
+        let door = door(10, 10);
+        let _pass = door.enter(Some(person(1))).unwrap();
+        door.shut(Duration::from_secs(20));
+        let told: Vec<u64> = (0..100)
+            .filter_map(|_| door.knock().err())
+            .filter(|fault| fault.code == Code::ServerRestarting)
+            .filter_map(|fault| fault.data.retry_after_ms)
+            .collect();
+        assert_eq!(told.len(), 100);
+        // A second for a hundred, at 100 a second, once it is back.
+        assert!(told.iter().all(|after| (15_000..22_000).contains(after)), "{told:?}");
+        assert!(told[99] > told[0] + 500, "{told:?}");
+        assert_eq!(door.sockets(), 1);
     }
 
     #[test]

@@ -19,8 +19,12 @@ async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "ok"}))
 }
 
-/// A write goes through the journal and down to the disk.
+/// A write goes through the journal and down to the disk, and the server does not stop.
 async fn readyz(edge: web::Data<Edge>) -> HttpResponse {
+    if edge.desk.door.is_open().is_err() {
+        return HttpResponse::ServiceUnavailable()
+            .json(json!({"status": "stopping", "reason": "the server stops and takes nothing new"}));
+    }
     let world = edge.desk.registry.world();
     let now = Timestamp::now().to_string();
     match world.journal.write(vec![Write::put(Space::Meta, b"ready".as_slice(), now)]).await {

@@ -38,7 +38,8 @@ async fn carry_out(edge: &Edge, request: &HttpRequest, method: &str, params: &st
 }
 
 /// JSON-RPC over HTTP answers 200 whenever it understood enough to answer in
-/// its own terms; who is not signed in gets 401, and who asks too often 429, so that proxies and tools see it.
+/// its own terms. Who is not signed in gets 401, who asks too often 429, and who
+/// asks while the server stops 503, so that proxies and tools see it.
 fn respond(id: Option<&RawValue>, outcome: Result<Box<RawValue>, Fault>) -> HttpResponse {
     match outcome {
         Ok(result) => HttpResponse::Ok().json(Response::result(id, result)),
@@ -46,6 +47,7 @@ fn respond(id: Option<&RawValue>, outcome: Result<Box<RawValue>, Fault>) -> Http
             let mut response = match fault.kind().http_status() {
                 401 => HttpResponse::Unauthorized(),
                 429 => HttpResponse::TooManyRequests(),
+                _ if fault.code == Code::ServerRestarting => HttpResponse::ServiceUnavailable(),
                 _ => HttpResponse::Ok(),
             };
             if let Some(after) = reply::retry_after(&fault) {

@@ -124,6 +124,10 @@ settings! {
     heartbeat_interval_ms: u64 = 25_000u64, "milliseconds", 100..=600_000;
     /// How long a client may be silent before it is dropped.
     heartbeat_timeout_ms: u64 = 60_000u64, "milliseconds", 200..=3_600_000;
+    /// The time over which sessions are sent away, in waves, when the server stops; a second signal skips it.
+    drain_ms: u64 = 3_000u64, "milliseconds", 0..=600_000;
+    /// How long it takes by your reckoning until the next run is there; sessions come back after that.
+    restart_ms: u64 = 1_000u64, "milliseconds", 0..=600_000;
     /// A mission's state is saved whole after this many events.
     snapshot_events: u64 = 500u64, "events", 1..=1_000_000;
     /// A mission's state is saved whole after events of this size altogether.

@@ -10,6 +10,7 @@ mod client;
 mod complaints;
 mod demo;
 mod described;
+mod drain;
 mod faults;
 mod kill_nine;
 mod limits;

@@ -21,7 +21,12 @@ use flightdeck_protocol::{
     operations::{self as ops, Over, Who},
 };
 
-use crate::{door::Door, live::Hubs, mission::Caller, registry::Registry};
+use crate::{
+    door::Door,
+    live::{Advice, Hubs},
+    mission::Caller,
+    registry::Registry,
+};
 
 /// Everything that answers operations. Cheap to share.
 pub struct Desk {
@@ -40,6 +45,9 @@ pub struct Desk {
     /// The threads of sockets.
     pub(crate) hubs: Arc<Hubs>,
 }
+
+/// What a session may still ask for while the server stops.
+const FINISHING: &[&str] = &[ops::Ping::METHOD, ops::RenewSession::METHOD];
 
 /// What an operation answers.
 pub enum Answer {
@@ -80,6 +88,12 @@ impl Desk {
     /// The bytes of documents.
     pub fn documents(&self) -> &Documents {
         &self.registry.world().documents
+    }
+
+    /// Has one in `waves_left` of all sessions leave in good order, of those that
+    /// have not been asked to yet, and come back as `advice` says.
+    pub fn part_sessions(&self, waves_left: usize, advice: Advice) {
+        self.hubs.part(waves_left, advice);
     }
 
     /// Says goodbye to all sessions.
@@ -125,7 +139,8 @@ impl Desk {
     ///
     /// # Errors
     /// When there is no such method, the caller may not call it, it cannot come
-    /// this way, a parameter is wrong, or a caller over HTTP asks too often.
+    /// this way, a parameter is wrong, a caller over HTTP asks too often, or the
+    /// server stops: then a session may finish, and nothing new is begun.
     pub fn read(
         &self,
         method: &str,
@@ -133,6 +148,9 @@ impl Desk {
         caller: Option<&Caller>,
         via: Via,
     ) -> Result<(&'static Descriptor, Call), Fault> {
+        if via != Via::Socket || !FINISHING.contains(&method) {
+            self.door.is_open()?;
+        }
         // A socket's session keeps count of its own; who is not signed in waits in the line of those who sign in.
         if let (Via::Rpc | Via::Rest, Some(caller)) = (via, caller) {
             self.door.call_of(caller.person.id)?;

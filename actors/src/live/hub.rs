@@ -15,7 +15,7 @@ use flightdeck_data::people::AccessChange;
 use flightdeck_protocol::{ConnectionId, OrganizationId, notification::Close, operations::SessionView};
 use tokio::sync::mpsc;
 
-use super::{Outbox, Source, Topic, roster::RollCall};
+use super::{Advice, Outbox, Source, Topic, roster::RollCall};
 
 /// What a hub is told by other threads.
 enum Wake {
@@ -29,6 +29,8 @@ enum Wake {
     RollCall(RollCall),
     /// All sessions are to end, for this reason.
     CloseAll(Close),
+    /// A part of the sessions is to leave and come back when the advice says: one in so many of those still there.
+    Part(usize, Advice),
 }
 
 /// The way to wake a hub from another thread.
@@ -70,6 +72,11 @@ impl HubHandle {
     pub(super) fn close_all(&self, close: Close) {
         let _ = self.wakes.send(Wake::CloseAll(close));
     }
+
+    /// Has one in `waves_left` of the thread's sessions leave, of those that have not been asked to yet.
+    pub(super) fn part(&self, waves_left: usize, advice: Advice) {
+        let _ = self.wakes.send(Wake::Part(waves_left, advice));
+    }
 }
 
 /// A session, as its thread's hub knows it.
@@ -85,6 +92,12 @@ pub trait Seat {
 
     /// Says goodbye.
     fn close(&self, close: Close);
+
+    /// Says goodbye once everything that is under way was sent.
+    fn part(&self, close: Close, advice: Advice);
+
+    /// Whether a goodbye is on its way, or will be.
+    fn is_leaving(&self) -> bool;
 }
 
 /// The watchers of one thread.
@@ -155,6 +168,11 @@ impl Hub {
                     actix_rt::spawn(call.answer(seats));
                 }
                 Wake::CloseAll(close) => self.seated().for_each(|seat| seat.close(close)),
+                Wake::Part(waves_left, advice) => {
+                    let staying: Vec<_> = self.seated().filter(|seat| !seat.is_leaving()).collect();
+                    let share = staying.len().div_ceil(waves_left.max(1));
+                    staying.iter().take(share).for_each(|seat| seat.part(Close::Restarting, advice));
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ use flightdeck_data::people::AccessChange;
 use flightdeck_protocol::{Fault, OrganizationId, notification::Close};
 use tokio::sync::Semaphore;
 
-use super::{Roster, hub::HubHandle};
+use super::{Advice, Roster, hub::HubHandle};
 
 /// How many rosters are made at once; whoever wants one more is refused.
 const ROSTERS: usize = 4;
@@ -51,6 +51,11 @@ impl Hubs {
     /// Says goodbye to all sessions.
     pub(crate) fn close_all(&self, close: Close) {
         self.all().iter().for_each(|hub| hub.close_all(close));
+    }
+
+    /// Has one in `waves_left` of all sessions leave, of those that have not been asked to yet.
+    pub(crate) fn part(&self, waves_left: usize, advice: Advice) {
+        self.all().iter().for_each(|hub| hub.part(waves_left, advice));
     }
 
     /// The live sessions of an organization.

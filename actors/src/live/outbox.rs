@@ -18,7 +18,7 @@ use flightdeck_protocol::{
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use tokio::time::{Sleep, sleep};
 
-use super::{Harm, Hub, Next, Place, Subscription, Topic, hub::Ticket};
+use super::{Advice, Harm, Hub, Next, Owed, Place, Subscription, Topic, hub::Ticket};
 
 /// How many bytes of answers may wait for a client that does not read.
 const ANSWER_BYTES: usize = 8 * 1024 * 1024;
@@ -54,6 +54,10 @@ struct Inner {
     held: Option<Held>,
     /// Nothing is sent but a goodbye, and what goes with it.
     muted: bool,
+    /// The goodbye that is said once nothing is under way for the session any more.
+    parting: Option<(Close, Advice)>,
+    /// Requests whose answers are still to come.
+    owed: u32,
     closing: Option<Close>,
     said_goodbye: bool,
     ended: bool,
@@ -111,6 +115,8 @@ impl Outbox {
                 stirred: VecDeque::new(),
                 held: None,
                 muted: false,
+                parting: None,
+                owed: 0,
                 closing: None,
                 said_goodbye: false,
                 ended: false,
@@ -201,7 +207,39 @@ impl Outbox {
         watches.min_by_key(|sub| sub.number).and_then(|sub| sub.watch.place().cloned())
     }
 
-    /// Whether the end is on its way, or due: nothing that comes in counts any more.
+    /// Says goodbye once every request that came before was answered and every watch has told what it
+    /// had to tell. Nothing that comes in from now on counts.
+    pub fn part(&self, close: Close, advice: Advice) {
+        let mut inner = self.inner.borrow_mut();
+        inner.parting.get_or_insert((close, advice));
+        inner.wake();
+    }
+
+    /// A request came whose answer takes a while: held until it was sent.
+    pub fn owe(self: &Rc<Self>) -> Owed {
+        self.inner.borrow_mut().owed += 1;
+        Owed::new(self.clone())
+    }
+
+    /// How many requests wait for their answers.
+    pub fn owed(&self) -> u32 {
+        self.inner.borrow().owed
+    }
+
+    pub(super) fn is_answered(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.owed -= 1;
+        if inner.parting.is_some() {
+            inner.wake();
+        }
+    }
+
+    /// Whether a goodbye is on its way, or will be: nothing that comes in counts any more.
+    pub fn is_leaving(&self) -> bool {
+        self.is_closing() || self.inner.borrow().parting.is_some()
+    }
+
+    /// Whether the end is on its way, or due: nothing more is taken to be sent.
     pub fn is_closing(&self) -> bool {
         let inner = self.inner.borrow();
         inner.muted || inner.closing.is_some() || inner.ended
@@ -293,14 +331,23 @@ impl Outbox {
                 return inner.text(vec![answer]);
             }
             if let Some(close) = inner.closing {
+                let parting = inner.parting;
                 if std::mem::replace(&mut inner.said_goodbye, true) {
                     inner.ended = true;
                     return Poll::Ready(Some(Outgoing::Close(close)));
                 }
-                let notice = Notification::new(SESSION_CLOSING, close.notice());
+                let notice = match parting {
+                    Some((parting, advice)) if parting == close => advice.notice(close),
+                    _ => close.notice(),
+                };
+                let notice = Notification::new(SESSION_CLOSING, notice);
                 return inner.text(vec![serde_json::to_vec(&notice).unwrap_or_default().into()]);
             }
             let Some(name) = inner.stirred.pop_front() else {
+                if let Some(close) = inner.may_part() {
+                    inner.closing = Some(close);
+                    continue;
+                }
                 inner.waker = Some(cx.waker().clone());
                 return Poll::Pending;
             };
@@ -376,6 +423,12 @@ impl Outbox {
 }
 
 impl Inner {
+    /// The goodbye that may be said now: nothing is owed, and nothing is being read.
+    fn may_part(&self) -> Option<Close> {
+        let (close, _) = self.parting?;
+        (self.owed == 0 && self.subs.values().all(|sub| !sub.loading)).then_some(close)
+    }
+
     fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();

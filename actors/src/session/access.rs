@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::{Core, Session, response};
 use crate::{
     dispatch::{check_rights, to_json, unauthenticated},
-    live::{OutboxView, Seat, Topic},
+    live::{Advice, OutboxView, Seat, Topic},
     mission::Caller,
 };
 
@@ -173,6 +173,14 @@ impl Seat for Core {
 
     fn close(&self, close: Close) {
         self.outbox.close(close);
+    }
+
+    fn part(&self, close: Close, advice: Advice) {
+        self.outbox.part(close, advice);
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.outbox.is_leaving()
     }
 }
 

@@ -88,7 +88,6 @@ struct Core {
     path: RefCell<Option<(MissionId, Option<Position>)>>,
     /// Names of watches that are being set up.
     pending: RefCell<HashSet<String>>,
-    in_flight: Cell<u32>,
     /// Held by the request that is on its way to its mission.
     turns: tokio::sync::Mutex<()>,
     began: Instant,
@@ -122,7 +121,6 @@ impl Session {
             access: access::Seen::default(),
             path: RefCell::new(path),
             pending: RefCell::default(),
-            in_flight: Cell::new(0),
             turns: tokio::sync::Mutex::new(()),
             began: now,
             opened_at: Cell::new(None),
@@ -205,7 +203,7 @@ impl Session {
             self.close(Close::TokenExpired);
         }
         self.core.look_again();
-        self.core.outbox.is_closing()
+        self.core.outbox.is_leaving()
     }
 
     /// Time has passed: ends the session if it is not open in time, its token
@@ -265,16 +263,15 @@ impl Session {
         call: Call,
         mission: Option<MissionId>,
     ) {
-        let in_flight = &self.core.in_flight;
         let most = self.core.rules.limits.requests_in_flight;
-        if in_flight.get() >= most {
+        if self.core.outbox.owed() >= most {
             let message = format!("{most} requests wait for their answers already; await some first");
             return self.fail(id.as_deref(), &Fault::new(Code::Overloaded, message).after(50));
         }
-        in_flight.set(in_flight.get() + 1);
+        let owed = self.core.outbox.owe();
         let session = self.clone();
         actix_rt::spawn(async move {
-            let in_flight = &session.core.in_flight;
+            let _owed = owed;
             match call {
                 Call::WatchMission(watch) => session.watch(id.as_deref(), watch).await,
                 Call::WatchMissions(watch) => session.watch_missions(id.as_deref(), watch).await,
@@ -293,7 +290,6 @@ impl Session {
                     Err(fault) => session.fail(id.as_deref(), &fault),
                 },
             }
-            in_flight.set(in_flight.get() - 1);
         });
     }
 
