@@ -2,6 +2,7 @@
 
 mod support;
 
+mod access;
 mod bad_agents;
 mod bad_frames;
 mod bad_input;
@@ -12,8 +13,10 @@ mod demo;
 mod described;
 mod drain;
 mod faults;
+mod inbox;
 mod kill_nine;
 mod limits;
+mod lists;
 mod live;
 mod live_agents;
 mod live_text;
@@ -24,4 +27,5 @@ mod randomized;
 mod rest;
 mod retrieve;
 mod rights;
+mod sessions;
 mod slow_clients;
