@@ -94,7 +94,10 @@ impl Desk {
         let UserUpdate { user, role, active, name } = update;
         let organization = caller.person.organization.id;
         let update = AccountUpdate { role, active, name };
-        self.sign_ins.update_account(organization, user, update).await.map_err(|e| people_fault(&e))
+        let person = self.sign_ins.update_account(organization, user, update).await.map_err(|e| people_fault(&e))?;
+        let role = person.role.name();
+        tracing::info!(%user, by = %caller.person.id, role, active = person.active, "an account was changed");
+        Ok(person)
     }
 
     pub(super) async fn list_sessions(&self, caller: &Caller) -> Result<SessionList, Fault> {

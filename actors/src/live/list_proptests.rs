@@ -331,3 +331,50 @@ fn a_quiet_list_is_told_at_once_and_a_busy_one_not_more_often_than_agreed() {
     );
     assert!(matches!(client.watch.next(), Next::Nothing));
 }
+
+/// Its figures stand in docs/adr/0012, which has the command that prints them.
+#[test]
+fn what_changed_is_encoded_once_however_many_watch() {
+    const WATCHERS: usize = 1_000;
+    const MISSIONS: usize = 100;
+    let (truth, boards) = (Rc::new(RefCell::new(Truth::default())), Boards::default());
+    let look = |nth: usize| Look {
+        title: format!("Retrieve the tax documents of 2025, number {nth}"),
+        priority: Priority::Normal,
+        status: MissionStatus::Running,
+        owner: 1,
+    };
+    (0..MISSIONS).for_each(|nth| truth.borrow_mut().make(look(nth)));
+    truth.borrow_mut().untold.clear();
+    let list = Read { truth: truth.clone(), wanted: Rc::default() };
+    let mut clients: Vec<Client> = (0..WATCHERS).map(|_| Client::begin(&list, MISSIONS, &boards, AT_ONCE)).collect();
+    let mut told = Vec::new();
+    for nth in 0..MISSIONS {
+        truth.borrow_mut().change(nth, look(MISSIONS + nth));
+        told.extend(truth.borrow_mut().untold.drain(..));
+    }
+    let published = std::time::Instant::now();
+    told.iter().for_each(|change| boards.missions.publish(organization(), change.clone()));
+    let published = published.elapsed();
+    let read = std::time::Instant::now();
+    let frames: Vec<Next> = clients.iter_mut().map(|client| client.watch.next()).collect();
+    let read = read.elapsed();
+
+    let shared: Vec<*const u8> = told.iter().map(|change| change.now.as_ref().unwrap().json.as_ptr()).collect();
+    for frame in &frames {
+        let Next::Frame(parts) = frame else { panic!("one frame for all of it") };
+        let entries: Vec<*const u8> = parts.iter().map(|part| part.as_ptr()).filter(|at| shared.contains(at)).collect();
+        assert_eq!(entries, shared, "every entry is the one that was published, and no copy");
+    }
+    let encoded = std::time::Instant::now();
+    for _ in 0..WATCHERS {
+        for change in &told {
+            std::hint::black_box(serde_json::to_vec(&*change.now.as_ref().unwrap().value).unwrap());
+        }
+    }
+    let encoded = encoded.elapsed();
+    let each = |time: Duration| time.as_nanos() / (WATCHERS * MISSIONS) as u128;
+    println!("{} ns to put up a change, once", published.as_nanos() / MISSIONS as u128);
+    println!("{} ns a watcher and change to put it into a frame", each(read));
+    println!("{} ns a watcher and change to encode it alone", each(encoded));
+}

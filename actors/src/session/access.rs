@@ -5,9 +5,10 @@ use std::{cell::Cell, rc::Rc};
 use flightdeck_data::people::AccessChange;
 use flightdeck_protocol::{
     Code, Fault, Operation as _, OrganizationId, Timestamp,
+    envelope::Response,
     model::Role,
     notification::Close,
-    operations::{self as ops, Logout, SessionView, WatchInbox, WatchMission, WatchMissions},
+    operations::{self as ops, Empty, Logout, SessionView, WatchInbox, WatchMission, WatchMissions},
 };
 use serde_json::value::RawValue;
 
@@ -110,18 +111,16 @@ impl Session {
         let done = core.desk.sign_out(logout, &caller).await;
         core.look_again();
         core.access.leaving.set(false);
-        let answer = done.and_then(|done| to_json(&done));
-        let answer = match &answer {
-            Ok(json) => Ok(response(id, json)),
-            Err(fault) => to_json(&flightdeck_protocol::envelope::Response::error(id, fault)),
+        let ended = core.outbox.is_closing();
+        let answer = match done.and_then(|done| to_json(&done)) {
+            Ok(json) => response(id, &json),
+            Err(fault) if !ended => return self.fail(id, &fault),
+            Err(fault) => to_json(&Response::error(id, &fault)).unwrap_or_default(),
         };
-        match answer {
-            Ok(answer) if core.outbox.is_closing() && id.is_some() => {
-                core.outbox.cut_off_after(answer, Close::Revoked);
-            }
-            _ if core.outbox.is_closing() => core.outbox.cut_off(Close::Revoked),
-            Ok(answer) => core.outbox.send(answer),
-            Err(fault) => self.fail(id, &fault),
+        match (ended, id) {
+            (true, Some(_)) => core.outbox.cut_off_after(answer, Close::Revoked),
+            (true, None) => core.outbox.cut_off(Close::Revoked),
+            (false, _) => self.answer(id, Ok(Empty {})),
         }
     }
 }
