@@ -292,7 +292,9 @@ impl Supervisor {
         let world = self.shared.world.clone();
         let feed = feed.filter(|feed| feed.epoch == recovered.epoch && !feed.has_ended()).unwrap_or_else(|| {
             let head = recovered.state.seq();
-            Arc::new(Feed::new(mission, organization, recovered.epoch, head, world.tuning.feed))
+            let shown = recovered.state.living().into_iter().flat_map(|mission| &mission.activity);
+            let activities = shown.map(|activity| activity.seq);
+            Arc::new(Feed::new((mission, organization), recovered.epoch, head, activities, world.tuning.feed))
         });
         let life = self.lives.fetch_add(1, Ordering::Relaxed);
         let supervisor = ctx.address().recipient();

@@ -46,7 +46,9 @@ pub struct MissionEvents {
     pub to: u64,
     /// The events.
     pub events: Vec<EventFrame>,
-    /// What was left out of `events` on the wish of the watch: see [`Logs`](crate::operations::Logs).
+    /// What was left out of `events` on the wish of the watch: log entries alone, each range in its place
+    /// between them. Each counts in a mission's `activity_count`; none is among the activities that a
+    /// mission carries with it. See [`Logs`](crate::operations::Logs).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Span>,
 }

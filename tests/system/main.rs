@@ -8,6 +8,7 @@ mod bad_frames;
 mod bad_input;
 mod bad_tokens;
 mod client;
+mod coalesced;
 mod complaints;
 mod demo;
 mod described;

@@ -6,12 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use flightdeck_protocol::{Fault, MissionId, OrganizationId, model::Author};
+use flightdeck_protocol::{Fault, MissionId, OrganizationId, model::Author, operations::Logs};
 use uuid::Uuid;
 
 use super::{
-    Ends, Harm, LiveNews, News, Plan, Source, Topic,
+    Batch, Ends, Harm, LiveNews, News, Plan, Source, Topic,
+    batch::{Recent, is_far},
     faults::{Faults, Frame},
     hub::HubHandle,
     lane::{Due, Lane},
@@ -56,6 +56,7 @@ pub(super) struct Inner {
     /// How many events were published here, and their bytes: what a typical one takes.
     published: (u64, u64),
     head: u64,
+    activities: Recent,
     pub(super) listeners: Listeners,
     pub(super) lane: Lane,
     pub(super) presence: Presence,
@@ -67,25 +68,29 @@ pub(super) struct Inner {
 pub enum Reading {
     /// Nothing new.
     UpToDate,
-    /// Events after the cursor, up to and with position `to`, each as JSON.
-    Events {
-        /// The position of the last.
-        to: u64,
-        /// The events.
-        events: Vec<Bytes>,
-    },
+    /// What comes after the cursor.
+    Events(Batch),
     /// The next event is not in memory any more: it must be read from the journal, up to `head`.
     Behind {
         /// The position of the newest event.
         head: u64,
+        /// Log entries before this one are left out.
+        spared_before: u64,
     },
     /// Nothing new, and nothing ever will be, for this reason.
     Ended(Fault),
 }
 
 impl Feed {
-    /// The feed of a mission whose newest durable event is `head`.
-    pub fn new(mission: MissionId, organization: OrganizationId, epoch: Uuid, head: u64, rules: FeedRules) -> Self {
+    /// The feed of a mission whose newest durable event is `head`, and which carries the activities
+    /// with it whose positions `activities` are.
+    pub fn new(
+        (mission, organization): (MissionId, OrganizationId),
+        epoch: Uuid,
+        head: u64,
+        activities: impl IntoIterator<Item = u64>,
+        rules: FeedRules,
+    ) -> Self {
         Self {
             mission,
             organization,
@@ -97,6 +102,7 @@ impl Feed {
                 ring_bytes: 0,
                 published: (0, 0),
                 head,
+                activities: Recent::new(activities),
                 listeners: Listeners::default(),
                 lane: Lane::new(rules.live_interval),
                 presence: Presence::new(rules.presence_grace),
@@ -112,8 +118,7 @@ impl Feed {
 
     /// The bytes of `events` events, by what they took so far.
     pub fn typical_bytes(&self, events: u64) -> u64 {
-        let (published, bytes) = self.lock().published;
-        events.saturating_mul(bytes.checked_div(published).unwrap_or(EVENT_BYTES))
+        self.lock().typical_bytes(events)
     }
 
     /// Ends the feed if nobody watches; says whether it did. Nobody can begin to watch it from then on.
@@ -163,6 +168,10 @@ impl Feed {
                 Ends::All => inner.lane.end_all(),
             }
             inner.head += 1;
+            if event.is_activity {
+                let seq = inner.head;
+                inner.activities.add(seq);
+            }
             inner.ring_bytes += event.json.len();
             inner.published.0 += 1;
             inner.published.1 += event.json.len() as u64;
@@ -232,26 +241,31 @@ impl Feed {
         skips
     }
 
-    /// Reads what comes after `cursor`: about `max_bytes` of it, and one event at least.
-    pub fn read(&self, cursor: u64, max_bytes: usize) -> Reading {
+    /// Reads what comes after `cursor`: about `max_bytes` of it, and one event at least. Whoever is far
+    /// behind and has chosen so is spared log entries.
+    pub fn read(&self, cursor: u64, max_bytes: usize, logs: Logs) -> Reading {
         let inner = self.lock();
         if cursor >= inner.head {
             return inner.ended.clone().map_or(Reading::UpToDate, Reading::Ended);
         }
+        let waiting = inner.head - cursor;
+        let spares = logs == Logs::Coalesced && is_far(waiting, inner.typical_bytes(waiting));
+        let spared_before = if spares { inner.activities.oldest() } else { 0 };
         let oldest = inner.head + 1 - inner.ring.len() as u64;
         if cursor + 1 < oldest {
-            return Reading::Behind { head: inner.head };
+            return Reading::Behind { head: inner.head, spared_before };
         }
-        let mut bytes = 0;
-        let mut events = Vec::new();
+        let mut batch = Batch::behind(cursor);
         for event in inner.ring.iter().skip((cursor + 1 - oldest) as usize) {
-            bytes += event.json.len();
-            if bytes > max_bytes && !events.is_empty() {
+            if event.is_log && batch.to + 1 < spared_before {
+                batch.leave_out();
+            } else if batch.has_room(event.json.len(), max_bytes) {
+                batch.send(event.json.clone());
+            } else {
                 break;
             }
-            events.push(event.json.clone());
         }
-        Reading::Events { to: cursor + events.len() as u64, events }
+        Reading::Events(batch)
     }
 
     /// What goes on, for a watcher that has `seen` so much of it and has read every event up to
@@ -267,6 +281,14 @@ impl Feed {
     }
 }
 
+impl Inner {
+    /// The bytes of `events` events, by what they took so far.
+    fn typical_bytes(&self, events: u64) -> u64 {
+        let (published, bytes) = self.published;
+        events.saturating_mul(bytes.checked_div(published).unwrap_or(EVENT_BYTES))
+    }
+}
+
 impl Source for Feed {
     fn looked(&self, hub: &HubHandle) {
         self.lock().listeners.looked(hub);
@@ -275,23 +297,25 @@ impl Source for Feed {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn feed(max_bytes: usize) -> Arc<Feed> {
         let minute = Duration::from_secs(60);
         let rules = FeedRules { max_bytes, live_interval: minute, presence_grace: minute };
-        Arc::new(Feed::new(MissionId::fresh(), OrganizationId::fresh(), Uuid::nil(), 10, rules))
+        Arc::new(Feed::new((MissionId::fresh(), OrganizationId::fresh()), Uuid::nil(), 10, [], rules))
     }
 
     fn news(json: &'static str) -> News {
-        News { json: Bytes::from(json), is_log: false, ends: Ends::Nothing }
+        News { json: Bytes::from(json), is_log: false, is_activity: false, ends: Ends::Nothing }
     }
 
     fn events(reading: Reading) -> (u64, Vec<Bytes>) {
         match reading {
-            Reading::Events { to, events } => (to, events),
+            Reading::Events(batch) => (batch.to, batch.events),
             Reading::UpToDate => panic!("up to date"),
-            Reading::Behind { head } => panic!("behind {head}"),
+            Reading::Behind { head, .. } => panic!("behind {head}"),
             Reading::Ended(fault) => panic!("ended: {fault}"),
         }
     }
@@ -299,24 +323,31 @@ mod tests {
     #[test]
     fn a_cursor_reads_on_from_where_it_is() {
         let feed = feed(1_000);
-        assert!(matches!(feed.read(10, 100), Reading::UpToDate));
+        assert!(matches!(feed.read(10, 100, Logs::Every), Reading::UpToDate));
         feed.publish(["11", "12", "13"].map(news));
-        assert_eq!(events(feed.read(10, 100)), (13, vec!["11".into(), "12".into(), "13".into()]));
-        assert_eq!(events(feed.read(11, 100)), (13, vec!["12".into(), "13".into()]));
-        assert_eq!(events(feed.read(10, 4)), (12, vec!["11".into(), "12".into()]), "no more than asked for");
-        assert_eq!(events(feed.read(10, 0)).0, 11, "and one at least");
-        assert!(matches!(feed.read(13, 100), Reading::UpToDate));
+        assert_eq!(events(feed.read(10, 100, Logs::Every)), (13, vec!["11".into(), "12".into(), "13".into()]));
+        assert_eq!(events(feed.read(11, 100, Logs::Every)), (13, vec!["12".into(), "13".into()]));
+        assert_eq!(
+            events(feed.read(10, 4, Logs::Every)),
+            (12, vec!["11".into(), "12".into()]),
+            "no more than asked for"
+        );
+        assert_eq!(events(feed.read(10, 0, Logs::Every)).0, 11, "and one at least");
+        assert!(matches!(feed.read(13, 100, Logs::Every), Reading::UpToDate));
     }
 
     #[test]
     fn the_ring_is_bounded_and_a_gap_is_told() {
         let feed = feed(4);
         feed.publish(["11", "12", "13"].map(news));
-        assert!(matches!(feed.read(10, 100), Reading::Behind { head: 13 }));
-        assert_eq!(events(feed.read(11, 100)).0, 13);
-        assert!(matches!(feed.read(3, 100), Reading::Behind { head: 13 }), "older than the feed itself");
+        assert!(matches!(feed.read(10, 100, Logs::Every), Reading::Behind { head: 13, spared_before: 0 }));
+        assert_eq!(events(feed.read(11, 100, Logs::Every)).0, 13);
+        assert!(
+            matches!(feed.read(3, 100, Logs::Every), Reading::Behind { head: 13, spared_before: 0 }),
+            "older than the feed itself"
+        );
         feed.skip_to(20);
-        assert!(matches!(feed.read(13, 100), Reading::Behind { head: 20 }));
+        assert!(matches!(feed.read(13, 100, Logs::Every), Reading::Behind { head: 20, spared_before: 0 }));
     }
 
     #[test]
@@ -337,5 +368,22 @@ mod tests {
         feed.say(&Author::System, "b", "unfinished");
         feed.fall_silent();
         assert!(feed.live_after(12, &mut 0).is_none());
+    }
+
+    #[test]
+    fn whoever_is_far_behind_and_wishes_so_is_spared_old_log_entries_and_nothing_else() {
+        let feed = feed(100_000);
+        let log = || News { is_log: true, is_activity: true, ..news("log") };
+        feed.publish((0..100).map(|_| log()));
+        assert_eq!(events(feed.read(10, 100_000, Logs::Coalesced)).1.len(), 100, "not far behind");
+        feed.publish((0..200).map(|nth| if nth == 100 { news("state") } else { log() }));
+        let Reading::Events(batch) = feed.read(10, 100_000, Logs::Coalesced) else { panic!("no events") };
+        assert_eq!(batch.to, 310);
+        assert_eq!(batch.events.len(), 1 + 50, "the state, and what a mission carries with it");
+        assert_eq!(batch.events[0], "state");
+        assert_eq!(batch.skipped_json().as_deref(), Some(r#"[{"from":11,"to":210},{"from":212,"to":260}]"#));
+        assert_eq!(events(feed.read(10, 100_000, Logs::Every)).1.len(), 300);
+        assert_eq!(events(feed.read(200, 100_000, Logs::Coalesced)).1.len(), 110, "not far behind");
+        assert!(matches!(feed.read(1, 100, Logs::Coalesced), Reading::Behind { head: 310, spared_before: 261 }));
     }
 }

@@ -5,16 +5,20 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use bytes::Bytes;
 use flightdeck_data::journal::History;
 use flightdeck_protocol::{
-    Code, Fault,
-    operations::{Watch, WatchKind, WatchView},
+    Code, Fault, MissionId,
+    operations::{Logs, Watch, WatchKind, WatchView},
 };
 
-use super::{Feed, LiveNews, Next, Place, Reading, Source, Subscription, Topic, Watcher, faults::Frame};
+use super::{
+    Batch, Feed, LiveNews, Next, Place, Reading, Source, Subscription, Topic, Watcher, faults::Frame, news::is_log,
+};
 
 /// How much of a watch goes into one frame, about.
 const FRAME_BYTES: usize = 64 * 1024;
 /// How much is read from the journal at once for a watch that is behind.
 const PAGE_BYTES: usize = 64 * 1024;
+/// How many such pages are read at most before something is sent, where all of them is left out.
+const PAGES: usize = 16;
 
 /// One session's watch of one mission.
 pub struct MissionWatch {
@@ -23,6 +27,7 @@ pub struct MissionWatch {
     /// `{"sub":…,`: how its frames begin.
     head: Bytes,
     cursor: u64,
+    logs: Logs,
     /// How many frames of events there were.
     frames: u64,
     /// Whether what goes on is wanted, and up to which version it was sent.
@@ -32,7 +37,7 @@ pub struct MissionWatch {
     presence: bool,
     presence_seen: u64,
     /// Events that were read from the journal.
-    page: Rc<RefCell<Vec<(u64, Bytes)>>>,
+    page: Rc<RefCell<Option<Batch>>>,
 }
 
 impl MissionWatch {
@@ -43,6 +48,7 @@ impl MissionWatch {
             history,
             head: super::frame_head(&wish.sub),
             cursor,
+            logs: wish.logs,
             frames: 0,
             live: wish.live,
             live_seen: 0,
@@ -52,15 +58,17 @@ impl MissionWatch {
         }
     }
 
-    /// One `mission.events` frame. The events are shared with every other watcher; the few bytes before them are our own.
-    fn events_frame(&mut self, feed: &Feed, to: u64, events: impl ExactSizeIterator<Item = Bytes>) -> Next {
-        let from = self.cursor + 1;
+    /// One `mission.events` frame. The events are shared with every other watcher; the few bytes around them are our own.
+    fn events_frame(&mut self, feed: &Feed, batch: Batch) -> Next {
+        let (from, to) = (self.cursor + 1, batch.to);
         let position = format!("\"epoch\":\"{}\",\"from\":{from},\"to\":{to},\"events\":[", feed.epoch);
-        let mut parts = Vec::with_capacity(events.len() * 2 + 3);
+        let skipped = batch.skipped_json();
+        let mut parts = Vec::with_capacity(batch.events.len() * 2 + 3);
         parts.push(Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"method\":\"mission.events\",\"params\":"));
         parts.push(self.head.clone());
         parts.push(position.into());
-        push_joined(&mut parts, events);
+        push_joined(&mut parts, batch.events.into_iter());
+        parts.push(skipped.map_or(END, |skipped| format!("],\"skipped\":{skipped}}}}}").into()));
         self.cursor = to;
         self.frames += 1;
         match feed.harm(Frame { number: self.frames, from, to }) {
@@ -78,6 +86,7 @@ impl MissionWatch {
             Bytes::from_static(start),
         ];
         push_joined(&mut parts, news.items.into_iter());
+        parts.push(END);
         Next::Frame(parts)
     }
 
@@ -91,22 +100,21 @@ impl MissionWatch {
         ])
     }
 
-    /// Reads on from the cursor, up to `head`, off the thread of the sockets.
-    fn read_journal(&self, head: u64) -> Next {
+    /// Reads on from the cursor, up to `head`, off the thread of the sockets. Log entries before
+    /// `spared_before` are left out.
+    fn read_journal(&self, head: u64, spared_before: u64) -> Next {
         let (history, page) = (self.history.clone(), self.page.clone());
-        let (mission, from) = (self.watcher.feed().mission, self.cursor + 1);
+        let (mission, cursor) = (self.watcher.feed().mission, self.cursor);
         Next::Load(Box::pin(async move {
-            let read = tokio::task::spawn_blocking(move || history.read(mission, from, head, PAGE_BYTES)).await;
-            let read = read.map_err(|error| error.to_string());
-            let events = read.and_then(|read| read.map_err(|error| error.to_string())).map(|read| read.events);
-            match events {
-                Ok(events) if events.first().is_some_and(|(seq, _)| *seq == from) => {
-                    *page.borrow_mut() = events;
+            let read = move || read_on(&history, mission, cursor, head, spared_before);
+            let read = tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string());
+            match read.and_then(|read| read) {
+                Ok(batch) => {
+                    *page.borrow_mut() = Some(batch);
                     Ok(())
                 }
                 // There must have been some: the client is better off with a fresh start.
-                outcome => {
-                    let error = outcome.err().unwrap_or_else(|| format!("event {from} is not there"));
+                Err(error) => {
                     tracing::error!(%mission, error, "a watch could not be read from the journal");
                     let message = "the mission's history cannot be read now; watch it again later";
                     Err(Fault::new(Code::StoreUnavailable, message).after(1_000))
@@ -116,7 +124,32 @@ impl MissionWatch {
     }
 }
 
-/// The items with commas between them, and the end of the frame.
+/// The next page behind `cursor` that has something to be sent, or the last that was looked at.
+fn read_on(history: &History, mission: MissionId, cursor: u64, head: u64, spared_before: u64) -> Result<Batch, String> {
+    let mut batch = Batch::behind(cursor);
+    for _ in 0..PAGES {
+        let page = history.read(mission, batch.to + 1, head, PAGE_BYTES).map_err(|error| error.to_string())?;
+        if page.events.first().is_none_or(|(seq, _)| *seq != batch.to + 1) {
+            return Err(format!("event {} is not there", batch.to + 1));
+        }
+        for (seq, event) in page.events {
+            if seq < spared_before && is_log(&event) {
+                batch.leave_out();
+            } else {
+                batch.send(event);
+            }
+        }
+        if !batch.events.is_empty() || batch.to >= head {
+            break;
+        }
+    }
+    Ok(batch)
+}
+
+/// The end of a notice that ends with a list.
+const END: Bytes = Bytes::from_static(b"]}}");
+
+/// The items with commas between them.
 fn push_joined(parts: &mut Vec<Bytes>, items: impl Iterator<Item = Bytes>) {
     for (index, item) in items.enumerate() {
         if index > 0 {
@@ -124,7 +157,6 @@ fn push_joined(parts: &mut Vec<Bytes>, items: impl Iterator<Item = Bytes>) {
         }
         parts.push(item);
     }
-    parts.push(Bytes::from_static(b"]}}"));
 }
 
 impl Subscription for MissionWatch {
@@ -138,13 +170,12 @@ impl Subscription for MissionWatch {
 
     fn next(&mut self) -> Next {
         let feed = self.watcher.feed().clone();
-        let page = self.page.take();
-        if let Some((to, _)) = page.last() {
-            return self.events_frame(&feed, *to, page.into_iter().map(|(_, event)| event));
+        if let Some(batch) = self.page.take() {
+            return self.events_frame(&feed, batch);
         }
-        match feed.read(self.cursor, FRAME_BYTES) {
-            Reading::Events { to, events } => self.events_frame(&feed, to, events.into_iter()),
-            Reading::Behind { head } => self.read_journal(head),
+        match feed.read(self.cursor, FRAME_BYTES, self.logs) {
+            Reading::Events(batch) => self.events_frame(&feed, batch),
+            Reading::Behind { head, spared_before } => self.read_journal(head, spared_before),
             Reading::Ended(fault) => Next::End(fault),
             // What may be lost goes to whoever has everything that may not.
             Reading::UpToDate => {

@@ -13,6 +13,7 @@
 //! board, and a [`ListWatch`] is a cursor into that, with the few places that it shows.
 
 mod alarm;
+mod batch;
 mod board;
 mod boards;
 mod circle;
@@ -38,6 +39,7 @@ mod words;
 
 use bytes::Bytes;
 
+pub use batch::Batch;
 pub use board::{Change, Shown};
 pub use boards::{Boards, Shelf, ShownMission};
 pub use faults::{Harm, Plan};

@@ -11,6 +11,8 @@ pub struct News {
     pub json: Bytes,
     /// Whether it is a mere log entry, which a watch that is far behind may be spared.
     pub is_log: bool,
+    /// Whether it is an activity of any kind.
+    pub is_activity: bool,
     /// What of the live text is over with it.
     pub ends: Ends,
 }
@@ -36,7 +38,8 @@ impl News {
             _ => Ends::Nothing,
         };
         let is_log = matches!(&frame.event, Event::ActivityLogged { activity_type, .. } if is_chatter(*activity_type));
-        Self { json, is_log, ends }
+        let is_activity = matches!(&frame.event, Event::ActivityLogged { .. });
+        Self { json, is_log, is_activity, ends }
     }
 }
 

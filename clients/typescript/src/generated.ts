@@ -778,7 +778,10 @@ export interface Logout {
 export type Logs =
   /** All of them are sent, however long it takes. */
   | "every"
-  /** Activities of the types `info` and `log` are left out, and the frame says which (`skipped`). */
+  /**
+   * With more than 256 events or 256 KiB to come, activities of the types `info` and `log` are left out
+   * unless they are among the 50 newest activities, and the frame says which (`skipped`).
+   */
   | "coalesced";
 
 /** What a person looks at in a mission; with neither, the mission as such. */
@@ -934,7 +937,11 @@ export interface MissionEvents {
   events: EventFrame[];
   /** The position of the first event. */
   from: number;
-  /** What was left out of `events` on the wish of the watch: see [`Logs`](crate::operations::Logs). */
+  /**
+   * What was left out of `events` on the wish of the watch: log entries alone, each range in its place
+   * between them. Each counts in a mission's `activity_count`; none is among the activities that a
+   * mission carries with it. See [`Logs`](crate::operations::Logs).
+   */
   skipped?: Span[];
   /** The client's name for the watch. */
   sub: string;

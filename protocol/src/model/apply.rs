@@ -177,7 +177,9 @@ impl Mission {
         }
     }
 
-    /// Passes over log entries that the server left out of a watch that was far behind: they are counted, and no more.
+    /// Passes over log entries that the server left out of a watch that was far behind. They are counted,
+    /// and none of them is among the newest that a mission carries with it: whoever has applied all
+    /// there is has the same mission as the server.
     pub fn skip(&mut self, span: Span) {
         self.activity_count += (span.to + 1).saturating_sub(span.from.max(self.seq + 1));
         self.seq = self.seq.max(span.to);

@@ -141,7 +141,8 @@ pub enum Logs {
     /// All of them are sent, however long it takes.
     #[default]
     Every,
-    /// Activities of the types `info` and `log` are left out, and the frame says which (`skipped`).
+    /// With more than 256 events or 256 KiB to come, activities of the types `info` and `log` are left out
+    /// unless they are among the 50 newest activities, and the frame says which (`skipped`).
     Coalesced,
 }
 
