@@ -1,6 +1,6 @@
 // Calls that outlive connections: kept in a bounded queue, and asked again where that does no harm.
 
-import { Disconnected, Ended, FlightdeckError, QueueFull, Refused, TimedOut } from "./errors.js";
+import { Disconnected, Ended, QueueFull, Refused, TimedOut } from "./errors.js";
 import { METHODS, type Method, type Methods } from "./generated.js";
 import type { Outcome, Session } from "./session.js";
 import { backoff, type Backoff } from "./timing.js";
@@ -128,7 +128,7 @@ export class Calls {
         this.#underWay.delete(call);
         return this.#waitFirst(call);
       }
-      if (error instanceof Refused && call.again && later(error)) return this.#sendLater(call, error);
+      if (error instanceof Refused && later(error, call.again)) return this.#sendLater(call, error);
       call.settle({ error });
     });
   }
@@ -167,7 +167,8 @@ export class Calls {
 }
 
 /** Whether a refusal says that the same request may be taken a little later. */
-function later(error: FlightdeckError): boolean {
-  if (!(error instanceof Refused) || !error.temporary) return false;
-  return error.kind === "overloaded" || error.kind === "rate_limited" || error.kind === "unavailable";
+function later({ temporary, kind }: Refused, again: boolean): boolean {
+  // Of these the server says that it did nothing; of the other nobody knows.
+  const nothingDone = kind === "overloaded" || kind === "rate_limited";
+  return temporary && (nothingDone || (again && kind === "unavailable"));
 }
