@@ -292,3 +292,51 @@ async fn a_piece_without_a_proper_name_is_refused_and_the_agent_told() {
     tell(&server, &ann, mission, json!([delta("a", "found")])).await;
     audience.until_said(&[("a", "found")]).await;
 }
+
+/// Says 500 words at the pace of a language model: as pieces of a text, and each as an activity.
+const TWICE: &str = "
+import time
+while hear()['type'] != 'message':
+    pass
+say(type='checkpoint', data=0)
+for nth in range(500):
+    say(type='delta', stream='a', text=f'word {nth} ')
+    time.sleep(0.005)
+say(type='text', stream='a', text='all of it')
+for nth in range(500):
+    say(type='activity', message=f'word {nth} ')
+    time.sleep(0.005)
+say(type='text', text='and again')
+while hear()['type'] != 'cancel':
+    pass
+";
+
+#[tokio::test]
+async fn words_that_are_rolled_up_cost_a_fraction_of_as_many_events() {
+    let flags = ["--agent-events-per-second", "100000", "--agent-burst", "100000"];
+    let server = Scripts::new().agent("twice", TWICE).serve(&flags).await;
+    let ann = server.admin("ann").await;
+    let mission = server.started(&ann, Some("twice"), json!({})).await;
+    let mut socket = RawSocket::open(&server, &ann.token).await;
+    socket.call("mission.watch", json!({"mission": mission, "sub": "a"})).await;
+    server.call::<SendMessage>(&ann, MessageSend { mission, text: "go".to_owned() }).await.expect("a message");
+    let mut costs = [(0, 0); 2];
+    for (nth, last) in ["\"all of it\"", "\"and again\""].into_iter().enumerate() {
+        loop {
+            let Heard::Json(message) = socket.hear().await else { panic!("the socket ended") };
+            let text = message.to_string();
+            costs[nth].0 += 1;
+            costs[nth].1 += text.len();
+            if text.contains(last) {
+                break;
+            }
+        }
+    }
+    let [(live_frames, live_bytes), (event_frames, event_bytes)] = costs;
+    println!(
+        "500 words: {live_frames} frames of {live_bytes} bytes as live text, {event_frames} of {event_bytes} as events"
+    );
+    assert!(live_frames * 2 < event_frames && live_bytes * 3 < event_bytes);
+    let log = stored_log(&server, &ann, mission).await;
+    println!("stored: {} events", log.len());
+}
