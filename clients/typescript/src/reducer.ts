@@ -126,7 +126,7 @@ export function apply(mission: Mission, frame: EventFrame): Mission {
   return next;
 }
 
-/** The mission after a range of log entries that the server left out since this side was far behind. */
+/** The mission after a range of old log entries that the server left out: they are counted, and it carries none of them. */
 export function skip(mission: Mission, range: { from: number; to: number }): Mission {
   const left = range.to - range.from + 1;
   return { ...mission, seq: Math.max(mission.seq, range.to), activity_count: mission.activity_count + left };

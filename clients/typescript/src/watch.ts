@@ -40,8 +40,8 @@ export interface WatchOptions {
   /** Whether {@link MissionWatch.presence} is wanted; it is where absent. */
   presence?: boolean;
   /**
-   * `coalesced`: when this side is far behind, log entries may be left out. They are counted, but not in
-   * {@link Mission.activity}.
+   * `coalesced`: when this side is far behind, old log entries may be left out of {@link MissionWatch.onNews}. The
+   * mission is the same: those that it carries with it always come, and all are counted.
    */
   logs?: Watch["logs"];
 }

@@ -148,6 +148,32 @@ test("a later run of a program goes on from what an earlier one kept", async (t)
   assert.deepEqual(anew.snapshots, ["epoch_changed"]);
 });
 
+test("who was far behind and wants it so is spared old log entries, and has the same mission", async (t) => {
+  const server = await Server.start();
+  t.after(() => server.remove());
+  const proxy = await Proxy.to(server.port);
+  t.after(() => proxy.close());
+  const olga = await server.admin("olga");
+  const client = connect(proxy, olga);
+  t.after(() => client.close());
+  const id = await mission(server, olga);
+  const [spared, patient] = [client.watch(id, { logs: "coalesced" }), client.watch(id)];
+  const told = [heard(spared), heard(patient)] as const;
+  for (const watch of [spared, patient]) await caughtUp(server, olga, watch);
+  proxy.refuse(true);
+  proxy.cut();
+  for (let n = 0; n < 330; n++) {
+    await server.call(olga, "activity.add", { mission: id, message: `line ${n}`, type: n % 40 === 7 ? "warning" : "info" });
+    if (n === 100) await server.call(olga, "message.send", { mission: id, text: "in between" });
+  }
+  proxy.refuse(false);
+  for (const watch of [spared, patient]) assert.deepEqual(await caughtUp(server, olga, watch), watch.mission);
+  assert.deepEqual(told.map(({ snapshots }) => snapshots), [[undefined], [undefined]], "both went on from where they were");
+  assert.deepEqual(told[1].seqs, Array.from({ length: 331 }, (_, n) => n + 2));
+  assert.ok(told[0].seqs.length >= 50 && told[0].seqs.length < 200, `${told[0].seqs.length} events came`);
+  assert.equal(spared.mission?.activity_count, 330);
+});
+
 test("a watch of what is not there ends and says why, and the client goes on", async (t) => {
   const server = await Server.start();
   t.after(() => server.remove());
