@@ -138,7 +138,7 @@ async fn call<T: DeserializeOwned>(server: &Server, officer: &Person, call: Call
         session: SessionId::fresh(),
         expires_at: Timestamp::now().plus_millis(60_000),
     };
-    match server.services.desk.call(call, Some(&caller)).await? {
+    match server.services.desk.call(call.into(), Some(&caller)).await? {
         Answer::Json(json) => Ok(serde_json::from_slice(&json)?),
         Answer::File(_) => anyhow::bail!("a mission was expected, and not a file"),
     }

@@ -16,7 +16,7 @@ use crate::{
 
 /// The size of a REST request's body, in bytes.
 const BODY_BYTES: usize = 128 * 1024;
-/// How often ended sign-ins, and people who call no more, are swept out.
+/// How often ended sign-ins, people who call no more, and answers that are a day old are swept out.
 const SWEEP: Duration = Duration::from_secs(3_600);
 
 /// Serves until SIGTERM or SIGINT.
@@ -83,6 +83,9 @@ impl Server {
                 desk.door.forget_the_quiet();
                 if let Err(error) = desk.sign_ins.purge_expired(Timestamp::now()).await {
                     tracing::warn!(%error, "ended sign-ins could not be swept out");
+                }
+                if let Err(fault) = desk.once.sweep(Timestamp::now()).await {
+                    tracing::warn!(%fault, "answers that are a day old could not be swept out");
                 }
                 tokio::time::sleep(SWEEP).await;
             }

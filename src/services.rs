@@ -21,6 +21,7 @@ use flightdeck_actors::{
     world::{AgentKind, Tuning, World},
 };
 use flightdeck_data::{
+    answers::Answers,
     documents::Documents,
     inbox::Inbox,
     index::Index,
@@ -108,7 +109,8 @@ pub(crate) fn start(settings: &Settings, layout: &Layout) -> anyhow::Result<Serv
         journal: journal.clone(),
         history: History::new(store.clone()),
         index: Index::new(store.clone()),
-        inbox: Inbox::new(store),
+        inbox: Inbox::new(store.clone()),
+        answers: Answers::new(store),
         boards: Boards::default(),
         documents: Documents::open(&layout.file("documents"), settings.document_bytes)?,
         secrets: layout.secrets(),
@@ -166,6 +168,7 @@ fn tuning(settings: &Settings) -> Tuning {
             base_ms: settings.agent_restart_base_ms,
             max_ms: settings.agent_restart_max_ms,
         },
+        named_calls: settings.idem_calls as usize,
         drills: settings.drills,
         faults: settings.faults,
     }

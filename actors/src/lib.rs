@@ -10,6 +10,7 @@ pub mod dispatch;
 pub mod door;
 pub mod live;
 pub mod mission;
+pub mod once;
 pub mod registry;
 pub mod secrets;
 pub mod session;

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use flightdeck_data::{
+    answers::Answers,
     documents::Documents,
     inbox::Inbox,
     index::Index,
@@ -28,6 +29,8 @@ pub struct World {
     pub index: Index,
     /// What waits for people.
     pub inbox: Inbox,
+    /// Answers to calls that had names.
+    pub answers: Answers,
     /// Where changes of lists are put up.
     pub boards: Boards,
     /// The bytes of documents.
@@ -110,6 +113,8 @@ pub struct Tuning {
     pub pause_grace: Duration,
     /// When an agent that ends by itself is started again.
     pub restart: RestartPolicy,
+    /// Answers to calls with names that are kept for one person.
+    pub named_calls: usize,
     /// Whether drills are allowed.
     pub drills: bool,
     /// Whether faults may be planned.

@@ -4,6 +4,7 @@
 //! one committing thread of the `journal` and reads through the narrow
 //! [`store::Store`] trait.
 
+pub mod answers;
 pub mod documents;
 pub mod inbox;
 pub mod index;

@@ -8,12 +8,13 @@ use std::{
 use anyhow::{Context as _, ensure};
 use clap::{Args, value_parser};
 use flightdeck_protocol::{
-    MissionId,
+    MissionId, Operation as _,
     client::Session,
     model::ActivityType,
     operations::{ActivityAdd, AddActivity, GetMission, MissionRef},
 };
 use futures_util::future::try_join_all;
+use serde::Serialize;
 
 use crate::{
     latency::Latency,
@@ -42,6 +43,9 @@ pub(crate) struct Load {
         value_parser = value_parser!(u32).range(1..=100_000)
     )]
     missions: Vec<u32>,
+    /// Measure each a second time with commands that have names, and whose answers are kept
+    #[arg(long)]
+    idem: bool,
 }
 
 /// Runs the scenario, once for each number of missions.
@@ -54,7 +58,9 @@ pub(crate) async fn run(
     let sessions = sign_in.connect_many(callers.sockets()).await?;
     let mut reports = Vec::new();
     for count in &load.missions {
-        reports.push(over(*count, sign_in, &sessions, callers, window).await?);
+        for named in [false, true].into_iter().filter(|named| load.idem || !named) {
+            reports.push(over(*count, named, sign_in, &sessions, callers, window).await?);
+        }
     }
     Ok(reports)
 }
@@ -77,6 +83,7 @@ struct Shared {
 
 async fn over(
     count: u32,
+    named: bool,
     sign_in: &SignIn,
     sessions: &[Session],
     callers: &Callers,
@@ -96,7 +103,7 @@ async fn over(
     };
     let work = (0..callers.callers as usize).map(|caller| {
         let (session, busy) = (&sessions[caller % sessions.len()], &missions[caller % missions.len()]);
-        call(session, busy, window.bytes as usize, &shared)
+        call(session, busy, named.then_some(caller), window.bytes as usize, &shared)
     });
     let timed = async {
         tokio::time::sleep(window.warm_up()).await;
@@ -132,8 +139,9 @@ async fn over(
     figures.push(Figure::count("refused for want of room, and sent again", shared.refused.get()));
     figures.extend(own.figures("load client:", "command", answered, elapsed));
     let setup = format!(
-        "activity.add of {} bytes on {count} mission{}, {} callers on {} sockets, for {} s after {} s of warm-up",
+        "activity.add of {} bytes{} on {count} mission{}, {} callers on {} sockets, for {} s after {} s of warm-up",
         window.bytes,
+        if named { " with idem" } else { "" },
         if count == 1 { "" } else { "s" },
         callers.callers,
         callers.sockets(),
@@ -143,10 +151,28 @@ async fn over(
     Ok(Report { scenario: "commands", setup, figures, compared: Vec::new() })
 }
 
-/// One caller: a command, its answer, the next.
-async fn call(session: &Session, busy: &Busy, bytes: usize, shared: &Shared) -> anyhow::Result<()> {
+/// A command, with a name where it has one.
+#[derive(Serialize)]
+struct Named<'a> {
+    #[serde(flatten)]
+    activity: &'a ActivityAdd,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idem: Option<String>,
+}
+
+/// One caller: a command, its answer, the next. The caller that has a number names what it calls.
+async fn call(
+    session: &Session,
+    busy: &Busy,
+    caller: Option<usize>,
+    bytes: usize,
+    shared: &Shared,
+) -> anyhow::Result<()> {
     let message = scan::message(0, bytes);
-    while !shared.over.get() {
+    for nth in 0u64.. {
+        if shared.over.get() {
+            break;
+        }
         let activity = ActivityAdd {
             mission: busy.mission,
             activity_type: ActivityType::default(),
@@ -155,7 +181,8 @@ async fn call(session: &Session, busy: &Busy, bytes: usize, shared: &Shared) -> 
             step: None,
         };
         let began = Instant::now();
-        match session.call::<AddActivity>(activity).await {
+        let idem = caller.map(|caller| format!("{} {caller} {nth}", busy.mission));
+        match session.call_raw(AddActivity::METHOD, &Named { activity: &activity, idem }).await {
             Ok(_) => {
                 busy.acknowledged.set(busy.acknowledged.get() + 1);
                 if shared.counting.get() {

@@ -14,13 +14,15 @@ use flightdeck_actors::{
 };
 use flightdeck_protocol::{
     Code, Descriptor, Fault,
-    operations::{Route, TABLE, Verb},
+    operations::{Guard, Route, TABLE, Verb},
 };
 use futures_util::StreamExt as _;
 use serde_json::{Map, Value};
 
 use super::{Edge, document, reply};
 
+/// The header that gives `idem` (draft-ietf-httpapi-idempotency-key-header).
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// How long a request's body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -88,7 +90,7 @@ async fn answer(
     route: &Route,
 ) -> Result<HttpResponse, Fault> {
     caller(edge, request)?;
-    let params = params(descriptor, request, &body(payload, edge.body_bytes).await?)?;
+    let params = params(descriptor, route, request, &body(payload, edge.body_bytes).await?)?;
     // A body takes its time, and who sends it may have lost access meanwhile.
     let caller = caller(edge, request)?;
     let params = Value::Object(params).to_string();
@@ -134,7 +136,12 @@ async fn read_body(mut payload: web::Payload, most: usize) -> Result<Bytes, Faul
 }
 
 /// The operation's parameters: from the path, the query and the body, each in one of them alone.
-fn params(descriptor: &Descriptor, request: &HttpRequest, body: &[u8]) -> Result<Map<String, Value>, Fault> {
+fn params(
+    descriptor: &Descriptor,
+    route: &Route,
+    request: &HttpRequest,
+    body: &[u8],
+) -> Result<Map<String, Value>, Fault> {
     let mut params = match body {
         [] => Map::new(),
         body => match serde_json::from_slice(body) {
@@ -145,17 +152,38 @@ fn params(descriptor: &Descriptor, request: &HttpRequest, body: &[u8]) -> Result
             }
         },
     };
+    for name in request.headers().get_all(IDEMPOTENCY_KEY).filter(|_| route.verb != Verb::Get) {
+        params_once(&mut params, Guard::Idem.name(), named(name)?)?;
+    }
     let query = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
         .map_err(|error| Fault::new(Code::InvalidRequest, format!("the query cannot be read: {error}")))?;
     let path = request.match_info().iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     let schema = (descriptor.params)();
     for (name, text) in query.into_inner().into_iter().chain(path) {
         let value = typed(&schema, &name, &text);
-        if params.insert(name.clone(), value).is_some() {
-            return Err(Fault::new(Code::InvalidParams, format!("{name} is given twice; give it once")).on(&name));
-        }
+        params_once(&mut params, &name, value)?;
     }
     Ok(params)
+}
+
+fn params_once(params: &mut Map<String, Value>, name: &str, value: Value) -> Result<(), Fault> {
+    if params.insert(name.to_owned(), value).is_some() {
+        return Err(Fault::new(Code::InvalidParams, format!("{name} is given twice; give it once")).on(name));
+    }
+    Ok(())
+}
+
+/// The name in an `Idempotency-Key` header: a string in quotes, as the draft has it, or what many send, one without.
+fn named(header: &header::HeaderValue) -> Result<Value, Fault> {
+    let text = header.to_str().map(str::trim).unwrap_or_default();
+    let name = match text.strip_prefix('"') {
+        Some(quoted) => quoted.strip_suffix('"').filter(|name| !name.contains(['"', '\\'])),
+        None => Some(text),
+    };
+    name.map(Value::from).ok_or_else(|| {
+        let message = "Idempotency-Key is a name in double quotes, with neither quotes nor backslashes in it";
+        Fault::invalid(Guard::Idem.name(), message)
+    })
 }
 
 /// Paths and queries are text: what the schema says is a number or a truth value becomes one.

@@ -14,6 +14,7 @@ mod demo;
 mod described;
 mod drain;
 mod faults;
+mod guards;
 mod inbox;
 mod kill_nine;
 mod limits;

@@ -5,11 +5,16 @@ use flightdeck_protocol::{
     Code, Fault, SessionId, Timestamp,
     model::Person,
     operations::{
-        Empty, Login, Logout, NewAccount, NewUser, Refresh, SessionList, SignedIn, TokenPair, UserList, UserUpdate,
+        self as ops, Empty, Login, Logout, NewAccount, NewUser, Refresh, SessionList, SignedIn, TokenPair, UserList,
+        UserUpdate,
     },
 };
 
-use super::{Desk, people_fault};
+use super::{
+    Answer, Desk, answer,
+    guarded::{Asking, also},
+    people_fault,
+};
 use crate::{live::Roster, mission::Caller};
 
 impl Desk {
@@ -82,22 +87,25 @@ impl Desk {
         ended.map(|()| Empty {}).map_err(|e| people_fault(&e))
     }
 
-    pub(super) async fn create_user(&self, new: NewUser, caller: &Caller) -> Result<Person, Fault> {
+    pub(super) async fn create_user(&self, new: NewUser, asking: Asking<'_>) -> Result<Answer, Fault> {
         let NewUser { username, password, role, name, email } = new;
         let name = name.unwrap_or_else(|| username.clone());
-        let organization = caller.person.organization.id;
+        let organization = asking.caller.person.organization.id;
         let new = NewPerson { organization, username, name, email, password, role };
-        self.directory.create_person(new).await.map_err(|e| people_fault(&e))
+        let also = asking.claim.map(also);
+        let person = self.directory.create_person_and(new, also).await.map_err(|e| people_fault(&e))?;
+        answer::<ops::CreateUser>(&person)
     }
 
-    pub(super) async fn update_user(&self, update: UserUpdate, caller: &Caller) -> Result<Person, Fault> {
+    pub(super) async fn update_user(&self, update: UserUpdate, asking: Asking<'_>) -> Result<Answer, Fault> {
         let UserUpdate { user, role, active, name } = update;
-        let organization = caller.person.organization.id;
+        let (caller, also) = (asking.caller, asking.claim.map(also));
         let update = AccountUpdate { role, active, name };
-        let person = self.sign_ins.update_account(organization, user, update).await.map_err(|e| people_fault(&e))?;
+        let updated = self.sign_ins.update_account_and(caller.person.organization.id, user, update, also).await;
+        let person = updated.map_err(|e| people_fault(&e))?;
         let role = person.role.name();
         tracing::info!(%user, by = %caller.person.id, role, active = person.active, "an account was changed");
-        Ok(person)
+        answer::<ops::UpdateUser>(&person)
     }
 
     pub(super) async fn list_sessions(&self, caller: &Caller) -> Result<SessionList, Fault> {

@@ -5,17 +5,17 @@ use std::ops::ControlFlow;
 use flightdeck_data::mission::Command;
 use flightdeck_protocol::{
     Call, Code, DocumentId, Event, EventFrame, Fault, MissionId,
-    model::{Activity, Document, Message, MissionSummary},
+    model::{Activity, Document, Message},
     operations::{
-        self as ops, Ack, ActivityPage, ActivityQuery, Deleted, DocumentList, Empty, MessagePage, MessageQuery,
-        MissionNew, MissionPage, MissionQuery,
+        self as ops, ActivityPage, ActivityQuery, DocumentList, Empty, MessagePage, MessageQuery, MissionNew,
+        MissionPage, MissionQuery,
     },
 };
 
-use super::{Answer, Desk, answer, to_json, unauthenticated};
+use super::{Answer, Desk, answer, guarded::Asking, to_json, unauthenticated};
 use crate::{
     live::Plan,
-    mission::{Caller, Done},
+    mission::Caller,
     registry::{index_fault, not_found},
 };
 
@@ -26,66 +26,51 @@ const PAGE_MAX: u32 = 200;
 const SCAN_EVENTS: usize = 5_000;
 
 impl Desk {
-    pub(super) async fn mission_call(&self, call: Call, caller: &Caller) -> Result<Answer, Fault> {
+    pub(super) async fn mission_call(&self, call: Call, asking: Asking<'_>) -> Result<Answer, Fault> {
+        let caller = asking.caller;
         match call {
-            Call::CreateMission(new) => answer::<ops::CreateMission>(&self.create_mission(new, caller).await?),
+            Call::CreateMission(new) => self.create_mission(new, asking).await,
             Call::ListMissions(query) => answer::<ops::ListMissions>(&self.list_missions(query, caller).await?),
             Call::GetMission(get) => {
                 let mission = self.look(get.mission, caller, |state| state.living().map(to_json)).await?;
                 mission.ok_or_else(|| not_found(get.mission))?.map(Answer::Json)
             }
             Call::UpdateMission(update) => {
-                let (id, command) = (update.mission, Command::Update(update));
-                answer::<ops::UpdateMission>(&self.steer(id, command, caller, "mission.update").await?)
+                self.steer::<ops::UpdateMission>(update.mission, Command::Update(update), asking).await
             }
             Call::DeleteMission(delete) => {
-                let (_, done) = self.execute(delete.mission, Command::Delete, caller, "mission.delete").await?;
-                answer::<ops::DeleteMission>(&Deleted { mission: delete.mission, seq: done.seq })
+                self.steer::<ops::DeleteMission>(delete.mission, Command::Delete, asking).await
             }
-            Call::StartMission(start) => {
-                answer::<ops::StartMission>(&self.steer(start.mission, Command::Start, caller, "mission.start").await?)
+            Call::StartMission(start) => self.steer::<ops::StartMission>(start.mission, Command::Start, asking).await,
+            Call::PauseMission(pause) => self.steer::<ops::PauseMission>(pause.mission, Command::Pause, asking).await,
+            Call::ResumeMission(resume) => {
+                self.steer::<ops::ResumeMission>(resume.mission, Command::Resume, asking).await
             }
-            Call::PauseMission(pause) => {
-                answer::<ops::PauseMission>(&self.steer(pause.mission, Command::Pause, caller, "mission.pause").await?)
-            }
-            Call::ResumeMission(resume) => answer::<ops::ResumeMission>(
-                &self.steer(resume.mission, Command::Resume, caller, "mission.resume").await?,
-            ),
             Call::CompleteMission(complete) => {
-                let (id, command) = (complete.mission, Command::Complete(complete.result));
-                answer::<ops::CompleteMission>(&self.steer(id, command, caller, "mission.complete").await?)
+                let command = Command::Complete(complete.result);
+                self.steer::<ops::CompleteMission>(complete.mission, command, asking).await
             }
             Call::CancelMission(cancel) => {
-                let (id, command) = (cancel.mission, Command::Cancel(cancel.reason));
-                answer::<ops::CancelMission>(&self.steer(id, command, caller, "mission.cancel").await?)
+                self.steer::<ops::CancelMission>(cancel.mission, Command::Cancel(cancel.reason), asking).await
             }
-            Call::AddStep(add) => {
-                let (id, command) = (add.mission, Command::AddStep(add));
-                answer::<ops::AddStep>(&self.ack(id, command, caller, "step.add").await?)
-            }
+            Call::AddStep(add) => self.steer::<ops::AddStep>(add.mission, Command::AddStep(add), asking).await,
             Call::UpdateStep(update) => {
-                let (id, command) = (update.mission, Command::UpdateStep(update));
-                answer::<ops::UpdateStep>(&self.ack(id, command, caller, "step.update").await?)
+                self.steer::<ops::UpdateStep>(update.mission, Command::UpdateStep(update), asking).await
             }
-            Call::MoveStep(to) => {
-                answer::<ops::MoveStep>(&self.ack(to.mission, Command::MoveStep(to), caller, "step.move").await?)
+            Call::MoveStep(to) => self.steer::<ops::MoveStep>(to.mission, Command::MoveStep(to), asking).await,
+            Call::RemoveStep(step) => {
+                self.steer::<ops::RemoveStep>(step.mission, Command::RemoveStep(step), asking).await
             }
-            Call::RemoveStep(step) => answer::<ops::RemoveStep>(
-                &self.ack(step.mission, Command::RemoveStep(step), caller, "step.remove").await?,
-            ),
             Call::AddActivity(add) => {
-                let (id, command) = (add.mission, Command::LogActivity(add));
-                answer::<ops::AddActivity>(&self.ack(id, command, caller, "activity.add").await?)
+                self.steer::<ops::AddActivity>(add.mission, Command::LogActivity(add), asking).await
             }
             Call::ListActivity(query) => answer::<ops::ListActivity>(&self.list_activity(&query, caller).await?),
             Call::SendMessage(send) => {
-                let (id, command) = (send.mission, Command::SendMessage(send));
-                answer::<ops::SendMessage>(&self.ack(id, command, caller, "message.send").await?)
+                self.steer::<ops::SendMessage>(send.mission, Command::SendMessage(send), asking).await
             }
             Call::ListMessages(query) => answer::<ops::ListMessages>(&self.list_messages(&query, caller).await?),
             Call::AnswerApproval(reply) => {
-                let (id, command) = (reply.mission, Command::AnswerApproval(reply));
-                answer::<ops::AnswerApproval>(&self.ack(id, command, caller, "approval.answer").await?)
+                self.steer::<ops::AnswerApproval>(reply.mission, Command::AnswerApproval(reply), asking).await
             }
             Call::ListDocuments(list) => {
                 let found = |state: &flightdeck_data::mission::State| {
@@ -138,7 +123,7 @@ impl Desk {
         }
     }
 
-    async fn create_mission(&self, new: MissionNew, caller: &Caller) -> Result<MissionSummary, Fault> {
+    async fn create_mission(&self, new: MissionNew, asking: Asking<'_>) -> Result<Answer, Fault> {
         if let Some(agent) = &new.agent
             && !self.registry.world().kinds.contains_key(agent)
         {
@@ -147,45 +132,9 @@ impl Desk {
             let message = format!("this server has no agent of that name; it has: {}", known.join(", "));
             return Err(Fault::new(Code::AgentUnknown, message).on("agent"));
         }
-        let (id, organization) = (MissionId::fresh(), caller.person.organization.id);
+        let (id, organization) = (MissionId::fresh(), asking.caller.person.organization.id);
         let mission = self.registry.create(id, organization).await?;
-        let (_, done) = mission.execute(Command::Create(organization, new), caller, "mission.create").await?;
-        Ok(*done.summary)
-    }
-
-    async fn execute(
-        &self,
-        mission: MissionId,
-        command: Command,
-        caller: &Caller,
-        operation: &'static str,
-    ) -> Result<(flightdeck_protocol::CommandId, Done), Fault> {
-        let mission = self.registry.find(mission, caller.person.organization.id).await?;
-        mission.execute(command, caller, operation).await
-    }
-
-    /// A command that is answered with the mission's summary.
-    async fn steer(
-        &self,
-        mission: MissionId,
-        command: Command,
-        caller: &Caller,
-        operation: &'static str,
-    ) -> Result<MissionSummary, Fault> {
-        let (_, done) = self.execute(mission, command, caller, operation).await?;
-        Ok(*done.summary)
-    }
-
-    /// A command that is answered with its place in the history.
-    async fn ack(
-        &self,
-        mission: MissionId,
-        command: Command,
-        caller: &Caller,
-        operation: &'static str,
-    ) -> Result<Ack, Fault> {
-        let (command, done) = self.execute(mission, command, caller, operation).await?;
-        Ok(Ack { mission, seq: done.seq, command, id: done.made })
+        self.steer_it::<ops::CreateMission>(&mission, Command::Create(organization, new), asking).await
     }
 
     async fn look<T: Send + 'static>(

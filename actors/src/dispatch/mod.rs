@@ -4,6 +4,7 @@
 //! operation does is one arm of [`Desk::call`].
 
 mod accounts;
+mod guarded;
 mod inbox;
 mod missions;
 
@@ -18,15 +19,19 @@ use flightdeck_protocol::{
     Call, Code, Descriptor, Fault, Operation, SessionId, Timestamp, UserId,
     model::{Document, Person, Role},
     notification::Close,
-    operations::{self as ops, Over, Who},
+    operations::{self as ops, Guards, Over, Who},
 };
 
+use self::guarded::Asking;
 use crate::{
     door::Door,
     live::{Advice, Hubs},
     mission::Caller,
+    once::{Begun, Named, Once},
     registry::Registry,
 };
+
+pub use self::guarded::Asked;
 
 /// Everything that answers operations. Cheap to share.
 pub struct Desk {
@@ -42,6 +47,8 @@ pub struct Desk {
     pub signup_open: bool,
     /// The way in.
     pub door: Arc<Door>,
+    /// Calls that have names.
+    pub once: Arc<Once>,
     /// The threads of sockets.
     pub(crate) hubs: Arc<Hubs>,
 }
@@ -82,7 +89,9 @@ impl Desk {
         let hubs = Arc::new(Hubs::default());
         let told = hubs.clone();
         let sign_ins = sign_ins.telling(move |change| told.access_changed(change));
-        Arc::new(Self { registry, directory, sign_ins, access, signup_open, door, hubs })
+        let world = registry.world();
+        let once = Once::new(world.answers.clone(), world.journal.clone(), world.tuning.named_calls);
+        Arc::new(Self { registry, directory, sign_ins, access, signup_open, door, once, hubs })
     }
 
     /// The bytes of documents.
@@ -147,7 +156,7 @@ impl Desk {
         params: &str,
         caller: Option<&Caller>,
         via: Via,
-    ) -> Result<(&'static Descriptor, Call), Fault> {
+    ) -> Result<(&'static Descriptor, Asked), Fault> {
         if via != Via::Socket || !FINISHING.contains(&method) {
             self.door.is_open()?;
         }
@@ -165,18 +174,32 @@ impl Desk {
             let message = format!("{method} takes its parameters by name: give them as a JSON object");
             return Err(Fault::new(Code::InvalidParams, message));
         }
-        let call = Call::read(descriptor, params)
+        let (guards, params) = Guards::take(descriptor, params)?;
+        let call = Call::read(descriptor, &params)
             .map_err(|error| Fault::new(Code::InvalidParams, format!("the parameters do not fit {method}: {error}")))?;
-        Ok((descriptor, call))
+        let named = match (&guards.idem, caller) {
+            (Some(name), Some(caller)) => Some(Named::new(caller.person.id, name, method, &call)?),
+            _ => None,
+        };
+        Ok((descriptor, Asked { call, if_seq: guards.if_seq, named }))
     }
 
-    /// Carries out a call that was read by [`Desk::read`]. Calls that are about
-    /// a socket's session are the session's own to carry out.
+    /// Carries out a call that was read by [`Desk::read`], unless it has a name under which that was
+    /// done before. Calls that are about a socket's session are the session's own to carry out.
     ///
     /// # Errors
     /// The refusal.
-    pub async fn call(&self, call: Call, caller: Option<&Caller>) -> Result<Answer, Fault> {
+    pub async fn call(&self, asked: Asked, caller: Option<&Caller>) -> Result<Answer, Fault> {
+        let Asked { call, if_seq, named } = asked;
+        let claim = match &named {
+            Some(named) => match self.once.begin(named).await? {
+                Begun::First(claim) => Some(claim),
+                Begun::Again(json) => return Ok(Answer::Json(json)),
+            },
+            None => None,
+        };
         let who = || caller.ok_or_else(unauthenticated);
+        let asking = || who().map(|caller| Asking { caller, if_seq, claim });
         match call {
             Call::OpenSession(_)
             | Call::RenewSession(_)
@@ -193,14 +216,14 @@ impl Desk {
             Call::RefreshTokens(refresh) => answer::<ops::RefreshTokens>(&self.refresh(refresh).await?),
             Call::SignOut(logout) => answer::<ops::SignOut>(&self.sign_out(logout, who()?).await?),
             Call::WhoAmI(_) => answer::<ops::WhoAmI>(&who()?.person),
-            Call::CreateUser(new) => answer::<ops::CreateUser>(&self.create_user(new, who()?).await?),
-            Call::UpdateUser(update) => answer::<ops::UpdateUser>(&self.update_user(update, who()?).await?),
+            Call::CreateUser(new) => self.create_user(new, asking()?).await,
+            Call::UpdateUser(update) => self.update_user(update, asking()?).await,
             Call::ListUsers(_) => answer::<ops::ListUsers>(&self.list_users(who()?)?),
             Call::ListSessions(_) => answer::<ops::ListSessions>(&self.list_sessions(who()?).await?),
             Call::ListInbox(query) => answer::<ops::ListInbox>(&self.list_inbox(query, who()?).await?),
             Call::DismissInbox(dismiss) => answer::<ops::DismissInbox>(&self.dismiss_inbox(dismiss, who()?).await?),
             Call::DownloadDocument(download) => Ok(Answer::File(self.document(download.document, who()?).await?)),
-            call => self.mission_call(call, who()?).await,
+            call => self.mission_call(call, asking()?).await,
         }
     }
 }

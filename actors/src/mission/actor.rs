@@ -7,12 +7,15 @@ use bytes::Bytes;
 use flightdeck_data::{
     index::Index,
     journal::{Record, RecordError, SealedRecord, Submission},
-    mission::{AgentCommand, Command, Context as Decided, Decision, State, decide, effects_on_recovery, follow},
+    mission::{
+        AgentCommand, Command, Context as Decided, Decision, Effect, State, decide, effects_on_recovery, follow,
+    },
     recovery::{self, Recovered},
     store::Write,
 };
 use flightdeck_protocol::{
     Cause, Code, CommandId, Event, EventFrame, Fault, Timestamp,
+    fault::SeqConflict,
     model::{AgentState, Author, MissionSummary},
 };
 use tokio::sync::oneshot;
@@ -47,6 +50,8 @@ pub struct MissionActor {
     last_hash: [u8; 32],
     generation: u64,
     last_ticket: u64,
+    /// The ticket that the journal confirmed last.
+    confirmed: u64,
     confirmations: Option<Arc<Confirmations>>,
     in_flight: VecDeque<InFlight>,
     /// The entry in the index as it was last written.
@@ -56,6 +61,15 @@ pub struct MissionActor {
     stopping: Option<oneshot::Sender<()>>,
     ready: Option<oneshot::Sender<()>>,
     watch: DeathWatch,
+}
+
+/// What of a decision is written down, and who is told then.
+#[derive(Default)]
+struct Writing {
+    records: Vec<SealedRecord>,
+    extra: Vec<Write>,
+    events: Vec<News>,
+    news: Option<Box<ListNews>>,
 }
 
 /// Tells the supervisor that the actor is gone, however it went.
@@ -100,6 +114,7 @@ impl MissionActor {
             last_hash: recovered.last_hash,
             generation,
             last_ticket: 0,
+            confirmed: 0,
             confirmations: None,
             in_flight: VecDeque::new(),
             events_since_snapshot: recovered.replayed,
@@ -149,10 +164,7 @@ impl MissionActor {
         let mut effects = std::mem::take(&mut decision.effects);
         if decision.events.is_empty() {
             let answer = answer(&self.state, &decision);
-            self.queue(
-                InFlight::Decided { ticket: self.last_ticket, events: Vec::new(), news: None, effects, answer },
-                ctx,
-            );
+            self.send_off(Writing::default(), effects, answer, &context, ctx);
             return Ok(());
         }
         let cause = cause.map(|(command, operation)| Cause { command, operation: operation.to_owned() });
@@ -168,23 +180,40 @@ impl MissionActor {
             }
         }
         self.last_hash = records.last().map_or(self.last_hash, SealedRecord::hash);
-        self.last_ticket += 1;
         let (extra, news) = self.extra_writes(&frames, bytes);
-        let submission = Submission {
-            mission: self.state.id,
-            generation: self.generation,
-            ticket: self.last_ticket,
-            records,
-            extra,
-            sink: self.confirmations(ctx),
-        };
         let events: Vec<News> = frames.iter().zip(events).map(|(frame, json)| News::of(frame, json)).collect();
         let answer = answer(&self.state, &decision);
-        if let Err(error) = self.world.journal.submit(submission) {
-            tracing::error!(mission = %self.state.id, %error, "the journal does not take what was decided");
-            answer.fail(&unwritten());
-            self.end(Why::CommitFailed, ctx);
-            return Ok(());
+        self.send_off(Writing { records, extra, events, news }, effects, answer, &context, ctx);
+        Ok(())
+    }
+
+    /// Hands what was decided, and folded in, to the journal, together with the answer where that is kept.
+    fn send_off(
+        &mut self,
+        writing: Writing,
+        effects: Vec<Effect>,
+        mut answer: Answer,
+        context: &Decided,
+        ctx: &mut Context<Self>,
+    ) {
+        let Writing { records, mut extra, events, news } = writing;
+        let written = answer.keep(context.at).and_then(|kept| {
+            extra.extend(kept);
+            if records.is_empty() && extra.is_empty() {
+                return Ok(());
+            }
+            self.last_ticket += 1;
+            let (mission, generation, ticket) = (self.state.id, self.generation, self.last_ticket);
+            let sink = self.confirmations(ctx);
+            let submission = Submission { mission, generation, ticket, records, extra, sink };
+            self.world.journal.submit(submission).map_err(|error| {
+                tracing::error!(%mission, %error, "the journal does not take what was decided");
+                unwritten()
+            })
+        });
+        if let Err(fault) = written {
+            answer.fail(&fault);
+            return self.end(Why::CommitFailed, ctx);
         }
         for event in &events {
             if let Ends::Stream(stream) = &event.ends {
@@ -192,7 +221,6 @@ impl MissionActor {
             }
         }
         self.queue(InFlight::Decided { ticket: self.last_ticket, events, news, effects, answer }, ctx);
-        Ok(())
     }
 
     /// The records of a decision: one, or several where the events are too many for one. They go down together.
@@ -268,7 +296,7 @@ impl MissionActor {
     /// Puts `entry` behind all that the journal has yet to confirm; at once if there is nothing.
     fn queue(&mut self, entry: InFlight, ctx: &mut Context<Self>) {
         let confirmed = match &entry {
-            InFlight::Decided { events, .. } => events.is_empty(),
+            InFlight::Decided { ticket, .. } => *ticket <= self.confirmed,
             InFlight::Behind(_) | InFlight::Seen(_) => true,
         };
         if confirmed && self.in_flight.is_empty() {
@@ -342,16 +370,19 @@ impl Handler<Execute> for MissionActor {
     type Result = ();
 
     fn handle(&mut self, message: Execute, ctx: &mut Self::Context) {
-        let Execute { command, by, cause, answer } = message;
-        let mut to = Some(answer);
-        let outcome = self.carry_out(&command, by, cause, ctx, |state, decision| {
-            Answer::Command(to.take().expect("the answer is asked for once"), done(state, decision))
+        let Execute { command, by, cause, if_seq, asker } = message;
+        let mut asker = Some(asker);
+        let outcome = self.has_not_moved_on(if_seq).and_then(|()| {
+            self.carry_out(&command, by, Some(cause), ctx, |state, decision| {
+                let asker = asker.take().expect("the answer is asked for once");
+                Answer::Command(asker, done(state, decision, cause.0))
+            })
         });
         if let Err(fault) = outcome
-            && let Some(to) = to
+            && let Some(asker) = asker
         {
             // The refusal may rest on something that is not on disk yet, so it waits for it.
-            self.queue(InFlight::Behind(Answer::Command(to, Err(fault))), ctx);
+            self.queue(InFlight::Behind(Answer::Command(asker, Err(fault))), ctx);
             if self.state.mission.is_none() && self.in_flight.is_empty() && self.feed.retire() {
                 // It was never made.
                 self.end(Why::Passivated, ctx);
@@ -383,6 +414,7 @@ impl Handler<Committed> for MissionActor {
             }
             return self.end(Why::CommitFailed, ctx);
         }
+        self.confirmed = up_to;
         while let Some(entry) = self.in_flight.front() {
             if matches!(entry, InFlight::Decided { ticket, .. } if *ticket > up_to) {
                 break;
@@ -425,6 +457,21 @@ impl Handler<Stop> for MissionActor {
 }
 
 impl MissionActor {
+    /// Nothing has been decided after `if_seq`, where that is given.
+    fn has_not_moved_on(&self, if_seq: Option<u64>) -> Result<(), Fault> {
+        // A mission that is not there cannot move on either; that is for the command to say.
+        let (Some(if_seq), Some(mission)) = (if_seq, self.state.living()) else { return Ok(()) };
+        match mission.seq {
+            seq if seq == if_seq => Ok(()),
+            seq if seq < if_seq => {
+                let message =
+                    format!("if_seq is {if_seq}, and the mission is at {seq}; give the position that you know");
+                Err(Fault::invalid("if_seq", message))
+            }
+            seq => Err(seq_conflict(if_seq, SeqConflict { seq, changes: Vec::new(), complete: false })),
+        }
+    }
+
     /// Ends the actor once the server stops and nothing is under way.
     pub(super) fn stop_if_done(&mut self, ctx: &mut Context<Self>) {
         if self.stopping.is_some() && self.in_flight.is_empty() && self.agent.is_idle() {
@@ -481,9 +528,17 @@ fn unwritten() -> Fault {
         .after(1_000)
 }
 
-fn done(state: &State, decision: &Decision) -> Result<Done, Fault> {
+fn seq_conflict(if_seq: u64, conflict: SeqConflict) -> Fault {
+    let seq = conflict.seq;
+    let message = format!("the mission was at {if_seq} and is at {seq}; look at what changed, and decide anew");
+    let mut fault = Fault::new(Code::SeqConflict, message).on("if_seq");
+    fault.data.conflict = Some(Box::new(conflict));
+    fault
+}
+
+fn done(state: &State, decision: &Decision, command: CommandId) -> Result<Done, Fault> {
     let mission = state.mission.as_ref();
     let summary = mission.map(|mission| Box::new(mission.summary()));
     let summary = summary.ok_or_else(|| Fault::new(Code::MissionNotFound, "there is no such mission"))?;
-    Ok(Done { seq: state.seq(), made: decision.made, summary })
+    Ok(Done { command, seq: state.seq(), made: decision.made, summary, kept: None })
 }

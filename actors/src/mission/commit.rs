@@ -3,8 +3,13 @@
 use std::sync::Arc;
 
 use actix::Addr;
-use flightdeck_data::{journal::CommitSink, mission::Effect, store::StoreError};
-use flightdeck_protocol::Fault;
+use bytes::Bytes;
+use flightdeck_data::{
+    journal::CommitSink,
+    mission::Effect,
+    store::{StoreError, Write},
+};
+use flightdeck_protocol::{Fault, Timestamp};
 use tokio::sync::oneshot;
 
 use super::{
@@ -12,7 +17,7 @@ use super::{
     lists::ListNews,
     messages::{Committed, Release},
 };
-use crate::live::News;
+use crate::{live::News, once::Claim};
 
 /// One thing that waits for the journal, or behind something that does.
 pub(crate) enum InFlight {
@@ -38,16 +43,51 @@ pub(crate) enum InFlight {
 /// An answer and whom it goes to.
 pub(crate) enum Answer {
     /// To whoever sent a command.
-    Command(oneshot::Sender<Result<Done, Fault>>, Result<Done, Fault>),
+    Command(Asker, Result<Done, Fault>),
     /// To the reader of an agent's output.
     Taken(Option<oneshot::Sender<()>>),
 }
 
+/// Who sent a command.
+pub(crate) struct Asker {
+    pub(crate) to: oneshot::Sender<Result<Done, Fault>>,
+    /// Where the answer is to be kept for who asks again.
+    pub(crate) keep: Option<Keep>,
+}
+
+/// How an answer is kept.
+pub(crate) struct Keep {
+    pub(crate) claim: Claim,
+    /// The answer as the caller gets it, which is JSON.
+    pub(crate) json: fn(&Done) -> Result<Bytes, Fault>,
+}
+
+impl Asker {
+    fn tell(self, answer: Result<Done, Fault>) {
+        // Who asks again is let in first: it is no later than the answer.
+        match self.keep {
+            Some(keep) if answer.is_ok() => keep.claim.is_kept(),
+            _ => {}
+        }
+        // Whoever asked may have gone; that is no concern of the mission's.
+        drop(self.to.send(answer));
+    }
+}
+
 impl Answer {
-    /// Gives the answer. Whoever asked may have gone; that is no concern of the mission's.
+    /// What keeps the answer, where it is to be kept: it goes down with what was decided at `at`.
+    pub(crate) fn keep(&mut self, at: Timestamp) -> Result<Option<Write>, Fault> {
+        let Self::Command(Asker { keep: Some(keep), .. }, Ok(done)) = self else { return Ok(None) };
+        let json = (keep.json)(done)?;
+        let write = keep.claim.keep(json.clone(), at)?;
+        done.kept = Some(json);
+        Ok(Some(write))
+    }
+
+    /// Gives the answer.
     pub(crate) fn give(self) {
         match self {
-            Self::Command(to, answer) => drop(to.send(answer)),
+            Self::Command(asker, answer) => asker.tell(answer),
             Self::Taken(to) => drop(to.map(|to| to.send(()))),
         }
     }
@@ -55,7 +95,7 @@ impl Answer {
     /// Says that it came to nothing.
     pub(crate) fn fail(self, fault: &Fault) {
         match self {
-            Self::Command(to, _) => drop(to.send(Err(fault.clone()))),
+            Self::Command(asker, _) => asker.tell(Err(fault.clone())),
             Self::Taken(to) => drop(to),
         }
     }

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use actix::{Addr, dev::SendError};
+use bytes::Bytes;
 use flightdeck_data::mission::{Command, State};
 use flightdeck_protocol::{
     Code, CommandId, Fault, OrganizationId, SessionId, Timestamp,
@@ -14,7 +15,10 @@ use flightdeck_protocol::{
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{Execute, Look, MissionActor, Panic};
+use super::{
+    Execute, Look, MissionActor, Panic,
+    commit::{Asker, Keep},
+};
 use crate::live::Feed;
 
 /// Who calls, known for certain.
@@ -38,12 +42,25 @@ impl Caller {
 /// A command was carried out, and what follows from it is on disk.
 #[derive(Debug)]
 pub struct Done {
+    /// The command.
+    pub command: CommandId,
     /// The position of the mission's newest event then.
     pub seq: u64,
     /// What was made, if something was.
     pub made: Option<Uuid>,
     /// The mission then; not after it was deleted.
     pub summary: Box<MissionSummary>,
+    /// The answer, where it is kept for who asks again.
+    pub(crate) kept: Option<Bytes>,
+}
+
+/// What guards a command.
+#[derive(Default)]
+pub(crate) struct Guard {
+    /// The position after which nothing may have happened.
+    pub(crate) if_seq: Option<u64>,
+    /// Where the answer is to be kept.
+    pub(crate) keep: Option<Keep>,
 }
 
 /// A running mission.
@@ -66,18 +83,17 @@ impl MissionHandle {
     ///
     /// # Errors
     /// The mission's refusal, or why it could not be asked.
-    pub async fn execute(
+    pub(crate) async fn execute(
         &self,
         command: Command,
         caller: &Caller,
         operation: &'static str,
-    ) -> Result<(CommandId, Done), Fault> {
-        let id = CommandId::fresh();
-        let (answer, answered) = oneshot::channel();
-        let cause = Some((id, operation));
-        self.send(Execute { command, by: caller.author(), cause, answer })?;
-        let done = answered.await.map_err(|_| restarting())??;
-        Ok((id, done))
+        guard: Guard,
+    ) -> Result<Done, Fault> {
+        let (to, answered) = oneshot::channel();
+        let (cause, Guard { if_seq, keep }) = ((CommandId::fresh(), operation), guard);
+        self.send(Execute { command, by: caller.author(), cause, if_seq, asker: Asker { to, keep } })?;
+        answered.await.map_err(|_| restarting())?
     }
 
     /// Looks at the mission: `look` is called in the actor, and what it gives

@@ -7,10 +7,10 @@ use flightdeck_data::{
     mission::{Command, Delivered, State},
     store::StoreError,
 };
-use flightdeck_protocol::{CommandId, Fault, MissionId, lines::AgentLine, model::Author};
+use flightdeck_protocol::{CommandId, MissionId, lines::AgentLine, model::Author};
 use tokio::sync::oneshot;
 
-use super::Done;
+use super::commit::Asker;
 use crate::agent::Exit;
 
 /// Carry out a command. The answer comes when what follows from it is on disk.
@@ -19,9 +19,11 @@ use crate::agent::Exit;
 pub(crate) struct Execute {
     pub(crate) command: Command,
     pub(crate) by: Author,
-    /// The command's id and the operation that was called, where there is one.
-    pub(crate) cause: Option<(CommandId, &'static str)>,
-    pub(crate) answer: oneshot::Sender<Result<Done, Fault>>,
+    /// The command's id, and the operation that was called.
+    pub(crate) cause: (CommandId, &'static str),
+    /// The position after which nothing may have happened.
+    pub(crate) if_seq: Option<u64>,
+    pub(crate) asker: Asker,
 }
 
 /// What is done with an answer, once everything that it tells of is on disk.

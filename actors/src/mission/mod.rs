@@ -12,8 +12,8 @@ mod messages;
 
 pub(crate) use actor::Beginning;
 pub use actor::MissionActor;
-pub(crate) use commit::InFlight;
-pub(crate) use handle::restarting;
+pub(crate) use commit::{InFlight, Keep};
 pub use handle::{Caller, Done, MissionHandle};
+pub(crate) use handle::{Guard, restarting};
 pub use messages::{Ended, FromAgent, Said, Why};
 pub(crate) use messages::{Execute, Look, Panic, Passivate, Stop};

@@ -25,7 +25,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    dispatch::{Answer, Desk, Via, check_rights, to_json, unauthenticated},
+    dispatch::{Answer, Asked, Desk, Via, check_rights, to_json, unauthenticated},
     door::{Pace, Pacer, Pass},
     live::{Hub, Outbox, Topic},
     mission::Caller,
@@ -191,7 +191,7 @@ impl Session {
             .caller()
             .and_then(|caller| self.core.desk.read(&request.method, params, caller.as_ref(), Via::Socket));
         match read {
-            Ok((descriptor, call)) => self.carry_out(id, descriptor, call, concerns(params)),
+            Ok((descriptor, asked)) => self.carry_out(id, descriptor, asked, concerns(params)),
             Err(fault) => self.fail(id.as_deref(), &fault),
         }
     }
@@ -232,11 +232,11 @@ impl Session {
         &self,
         id: Option<Box<RawValue>>,
         descriptor: &'static Descriptor,
-        call: Call,
+        asked: Asked,
         mission: Option<MissionId>,
     ) {
         let id = id.as_deref();
-        match call {
+        match asked.call {
             Call::Ping(_) => self.answer(id, Ok(PingReply { at: Timestamp::now() })),
             Call::OpenSession(open) => {
                 let opened = self.open(open);
@@ -250,7 +250,7 @@ impl Session {
             Call::UnwatchMission(it) => self.unwatch(id, &it.sub, |topic| matches!(topic, Topic::Mission(_))),
             Call::UnwatchMissions(it) => self.unwatch(id, &it.sub, |topic| matches!(topic, Topic::Missions(_))),
             Call::UnwatchInbox(it) => self.unwatch(id, &it.sub, |topic| matches!(topic, Topic::Inbox(_))),
-            call => self.carry_out_later(id.map(ToOwned::to_owned), descriptor, call, mission),
+            call => self.carry_out_later(id.map(ToOwned::to_owned), descriptor, Asked { call, ..asked }, mission),
         }
     }
 
@@ -260,7 +260,7 @@ impl Session {
         &self,
         id: Option<Box<RawValue>>,
         descriptor: &'static Descriptor,
-        call: Call,
+        asked: Asked,
         mission: Option<MissionId>,
     ) {
         let most = self.core.rules.limits.requests_in_flight;
@@ -272,7 +272,7 @@ impl Session {
         let session = self.clone();
         actix_rt::spawn(async move {
             let _owed = owed;
-            match call {
+            match asked.call {
                 Call::WatchMission(watch) => session.watch(id.as_deref(), watch).await,
                 Call::WatchMissions(watch) => session.watch_missions(id.as_deref(), watch).await,
                 Call::WatchInbox(watch) => session.watch_inbox(id.as_deref(), watch).await,
@@ -281,7 +281,7 @@ impl Session {
                     session.answer(id.as_deref(), shown);
                 }
                 Call::SignOut(logout) => session.sign_out(id.as_deref(), logout).await,
-                call => match session.call_in_turn(descriptor, call, mission).await {
+                call => match session.call_in_turn(descriptor, Asked { call, ..asked }, mission).await {
                     Ok(Answer::Json(json)) => session.answer_json(id.as_deref(), &json),
                     Ok(Answer::File(_)) => {
                         let fault = Fault::new(Code::WrongTransport, "this gives bytes: use its REST route");
@@ -299,7 +299,7 @@ impl Session {
     async fn call_in_turn(
         &self,
         descriptor: &'static Descriptor,
-        call: Call,
+        asked: Asked,
         mission: Option<MissionId>,
     ) -> Result<Answer, Fault> {
         let desk = &self.core.desk;
@@ -310,10 +310,11 @@ impl Session {
         // What the person may do can have changed while the call waited.
         let caller = self.core.caller()?;
         check_rights(descriptor, caller.as_ref().map(|caller| caller.person.role))?;
-        let mut call = std::pin::pin!(desk.call(call, caller.as_ref()));
+        let mut call = std::pin::pin!(desk.call(asked, caller.as_ref()));
         if let (Some(mission), Some(caller)) = (mission, &caller) {
             // What is wrong with the mission, the call itself will say.
             let _ = desk.registry.find(mission, caller.person.organization.id).await;
+            let _ = desk.once.settle().await;
             // A mission that is there is sent to at once.
             if let Poll::Ready(answer) = futures_util::poll!(&mut call) {
                 return answer;

@@ -7,7 +7,7 @@ use flightdeck_protocol::{
     model::{Person, Role},
 };
 
-use super::{Directory, PeopleError, SignIns, stored, validate};
+use super::{Also, Directory, PeopleError, SignIns, stored, validate};
 
 /// What is to change of an account: the fields that are there.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +47,20 @@ impl SignIns {
         id: UserId,
         update: AccountUpdate,
     ) -> Result<Person, PeopleError> {
+        self.update_account_and(organization, id, update, None).await
+    }
+
+    /// The same; `also` goes down with it.
+    ///
+    /// # Errors
+    /// As for [`SignIns::update_account`].
+    pub async fn update_account_and(
+        &self,
+        organization: OrganizationId,
+        id: UserId,
+        update: AccountUpdate,
+        also: Option<Also>,
+    ) -> Result<Person, PeopleError> {
         let name = update.name.map(|name| validate::shown_name("name", &name)).transpose()?;
         let sign_ins = self.clone();
         self.directory()
@@ -57,8 +71,11 @@ impl SignIns {
                 person.role = update.role.map_or(person.role, Into::into);
                 person.active = update.active.unwrap_or(person.active);
                 person.name = name.unwrap_or(person.name);
+                let view = directory.view(id, person.clone())?;
                 if person == before {
-                    return directory.view(id, person);
+                    let rider = also.map(|also| also(&view)).transpose()?;
+                    directory.write(Vec::new(), rider).await?;
+                    return Ok(view);
                 }
                 if before.is_active_admin()
                     && !person.is_active_admin()
@@ -73,11 +90,11 @@ impl SignIns {
                     ended = sessions;
                     writes.extend(more);
                 }
-                directory.journal().write(writes).await?;
+                let rider = also.map(|also| also(&view)).transpose()?;
+                directory.write(writes, rider).await?;
                 sign_ins.have_ended(ended);
-                let person = directory.view(id, person)?;
-                sign_ins.tell(AccessChange::Person(Box::new(person.clone())));
-                Ok(person)
+                sign_ins.tell(AccessChange::Person(Box::new(view.clone())));
+                Ok(view)
             })
             .await
     }

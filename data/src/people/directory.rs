@@ -61,6 +61,17 @@ impl fmt::Debug for FirstPerson {
     }
 }
 
+/// What goes down with a change of a person, by what the person is then.
+pub type Also = Box<dyn FnOnce(&Person) -> Result<Rider, PeopleError> + Send>;
+
+/// What goes down with a change of the directory.
+pub struct Rider {
+    /// The write.
+    pub write: Write,
+    /// Called when it is on disk; dropped if that is not known.
+    pub landed: Box<dyn FnOnce() + Send>,
+}
+
 /// Who there is. Cheap to clone; reads block on the store, which answers in microseconds.
 #[derive(Clone)]
 pub struct Directory {
@@ -104,15 +115,32 @@ impl Directory {
 
     /// Adds a person to an organization.
     pub async fn create_person(&self, new: NewPerson) -> Result<Person, PeopleError> {
+        self.create_person_and(new, None).await
+    }
+
+    /// The same; `also` goes down with it.
+    pub async fn create_person_and(&self, new: NewPerson, also: Option<Also>) -> Result<Person, PeopleError> {
         let organization = self.organization(new.organization)?.ok_or(PeopleError::UnknownOrganization)?;
         let role = new.role;
         let checked = self.check(new.username, new.name, new.email, new.password).await?;
         self.change(move |directory| async move {
             let (person, writes) = directory.new_person(organization, checked, role)?;
-            directory.journal.write(writes).await?;
+            let rider = also.map(|also| also(&person)).transpose()?;
+            directory.write(writes, rider).await?;
             Ok(person)
         })
         .await
+    }
+
+    /// Makes `writes`, and whatever rides along.
+    pub(super) async fn write(&self, mut writes: Vec<Write>, rider: Option<Rider>) -> Result<(), PeopleError> {
+        let (more, landed) = rider.map(|rider| (rider.write, rider.landed)).unzip();
+        writes.extend(more);
+        self.journal.write(writes).await?;
+        if let Some(landed) = landed {
+            landed();
+        }
+        Ok(())
     }
 
     /// Makes an organization and its first admin, both or neither.

@@ -15,7 +15,7 @@ mod validate;
 pub use self::{
     access::{Access, AccessError, AccessTokens, KeyError},
     account::{AccessChange, AccountUpdate},
-    directory::{Directory, FirstPerson, NewPerson},
+    directory::{Also, Directory, FirstPerson, NewPerson, Rider},
     error::{PeopleError, RefreshError},
     password::{hash_password, verify_password},
     sign_ins::{OpenedSignIn, Refreshed, SignIns},

@@ -45,12 +45,22 @@ pub enum Space {
     Meta,
     /// What waits for people.
     Inbox,
+    /// Answers that were given to calls with a name of their callers', for those who ask again.
+    Answers,
 }
 
 impl Space {
     /// Every space.
-    pub const ALL: [Space; 7] =
-        [Space::Records, Space::Snapshots, Space::Index, Space::Documents, Space::People, Space::Meta, Space::Inbox];
+    pub const ALL: [Space; 8] = [
+        Space::Records,
+        Space::Snapshots,
+        Space::Index,
+        Space::Documents,
+        Space::People,
+        Space::Meta,
+        Space::Inbox,
+        Space::Answers,
+    ];
 
     /// The byte that stands in front of the space's keys on disk. Never renumbered, never reused.
     pub fn prefix(self) -> u8 {
@@ -62,6 +72,7 @@ impl Space {
             Self::People => 5,
             Self::Meta => 6,
             Self::Inbox => 8,
+            Self::Answers => 7,
         }
     }
 }

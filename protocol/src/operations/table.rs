@@ -162,6 +162,16 @@ macro_rules! operations {
                     other => Err(serde::de::Error::custom(format_args!("{other} is not in the table"))),
                 }
             }
+
+            /// The parameters as JSON: the same for the same call, however it was written.
+            ///
+            /// # Errors
+            /// What serde says when they cannot be written.
+            pub fn params_json(&self) -> Result<String, serde_json::Error> {
+                match self {
+                    $(Self::$name(params) => serde_json::to_string(params),)+
+                }
+            }
         }
 
         /// Every operation, in the order of declaration.

@@ -8,9 +8,6 @@ use std::{
 use flightdeck_protocol::model::StepStatus;
 use serde::{Deserialize, Serialize};
 
-/// Whether commands are sent with guards.
-const GUARDS: bool = false;
-
 /// Everything that a run does. What a step picks out is a number that counts around in what is there then.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Plan {
@@ -170,10 +167,10 @@ impl Dice {
             }
             7..9 => Step::Watch { tab, mission },
             9..10 => Step::Unwatch { tab, mission },
-            10..13 if GUARDS => Step::Again { tab },
+            10..13 => Step::Again { tab },
             _ => {
-                let idem = GUARDS && self.random.u32(0..100) < 40;
-                let if_seq = GUARDS && self.random.u32(0..100) < 10;
+                let idem = self.random.u32(0..100) < 40;
+                let if_seq = self.random.u32(0..100) < 10;
                 Step::Act { tab, mission, act: self.act(), idem, if_seq }
             }
         }

@@ -96,6 +96,13 @@ impl Server {
         self.request(Method::POST, "/api/rpc", token, Some(&request)).await.json()
     }
 
+    /// The same on a server that may die meanwhile: `None` where no answer came.
+    pub(crate) async fn try_rpc(&self, who: &Member, method: &str, params: &Value) -> Option<Value> {
+        let request = json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params});
+        let reply = self.try_request(Method::POST, "/api/rpc", Some(&who.token), Some(&request)).await?;
+        Some(reply.json())
+    }
+
     /// An HTTP request with a JSON body.
     pub(crate) async fn request(&self, verb: Method, path: &str, token: Option<&str>, body: Option<&Value>) -> Reply {
         let what = format!("{verb} {path}");
@@ -115,7 +122,22 @@ impl Server {
 
     /// GET with headers.
     pub(crate) async fn get(&self, who: &Member, path: &str, headers: &[(&'static str, &str)]) -> Reply {
-        let mut request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&who.token);
+        self.send_with(self.http.get(format!("{}{path}", self.url)), who, path, headers).await
+    }
+
+    /// POST of a JSON body, with headers.
+    pub(crate) async fn post(&self, who: &Member, path: &str, headers: &[(&'static str, &str)], body: &Value) -> Reply {
+        self.send_with(self.http.post(format!("{}{path}", self.url)).json(body), who, path, headers).await
+    }
+
+    async fn send_with(
+        &self,
+        request: reqwest::RequestBuilder,
+        who: &Member,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Reply {
+        let mut request = request.bearer_auth(&who.token);
         for (name, value) in headers {
             request = request.header(HeaderName::from_static(name), *value);
         }
