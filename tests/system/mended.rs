@@ -101,7 +101,7 @@ async fn reads_all_of(socket: &mut RawSocket, watcher: &Watcher, plain: &[Value]
 
 #[tokio::test]
 async fn what_is_sent_to_missions_that_left_memory_arrives_in_order() {
-    let server = Server::with(&["--mission-idle-seconds", "1"]).await;
+    let server = Server::with(&["--mission-idle-seconds", "1", "--command-burst", "10000"]).await;
     let ann = server.admin("ann").await;
     let mut missions = Vec::new();
     for _ in 0..160 {

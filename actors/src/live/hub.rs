@@ -39,7 +39,7 @@ pub struct HubHandle {
     id: u64,
     // Not bounded by itself: one wake-up a watched topic can wait, one a change of accounts and
     // sign-ins (each was written to disk before), a few roll calls, and of what is to be done later
-    // one a feed for each thing that it gathers or waits for.
+    // one a feed for each thing that it gathers or waits for. A server that stops sends a dozen goodbyes.
     wakes: mpsc::UnboundedSender<Wake>,
 }
 
