@@ -10,6 +10,7 @@ mod openings;
 mod openrpc;
 mod reply;
 mod rest;
+mod roused;
 mod rpc;
 mod socket;
 

@@ -25,13 +25,13 @@ use flightdeck_actors::{
     session::Session,
 };
 use flightdeck_protocol::{Code, Fault, MissionId, notification::Close, operations::Position};
-use futures_util::{Stream, StreamExt as _};
+use futures_util::Stream;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use super::{Edge, announced::Announced, reply, rest};
+use super::{Edge, announced::Announced, reply, rest, roused::Roused};
 
-/// How much of a frame is handed on at once: the connection's buffer grows by no more, and stays as it has grown.
+/// How much is handed on at once: the connection's buffer grows by no more, and stays as it has grown.
 const PART_BYTES: usize = 16 * 1024;
 
 /// `GET /ws`.
@@ -99,13 +99,7 @@ fn upgrade(
     let stream = Announced::new(stream, max_size, exceeded.clone(), unheard.clone());
     let socket = Socket { session, partial: None, max_size, exceeded, unheard };
     let control = WebsocketContext::with_codec(socket, stream, codec);
-    response.streaming(Frames {
-        control: Box::pin(control),
-        control_ended: false,
-        outbox,
-        parts: VecDeque::new(),
-        is_cut: false,
-    })
+    response.streaming(Frames::new(control, outbox))
 }
 
 /// A peer that takes nothing for `silence` is dropped by the kernel: while it
@@ -217,13 +211,73 @@ impl Drop for Socket {
 
 /// The response's body: whatever the socket is to be sent, in order.
 struct Frames<S> {
-    control: Pin<Box<S>>,
+    control: Roused<S>,
     control_ended: bool,
     outbox: Rc<Outbox>,
-    /// The rest of the frame that is being sent.
+    /// The rest of a large frame that is being sent.
     parts: VecDeque<Bytes>,
     /// The connection is cut off as soon as what came before has left.
-    is_cut: bool,
+    cut: Option<Cut>,
+}
+
+/// How far a cut is.
+#[derive(Clone, Copy)]
+enum Cut {
+    /// What came before has yet to be written.
+    Due,
+    /// It was written, as far as there was room.
+    Now,
+}
+
+thread_local! {
+    /// Where frames are put together. Whoever takes them copies them at once, so all sockets of a thread share it.
+    static READY: Cell<BytesMut> = Cell::default();
+}
+
+impl<S: Stream> Frames<S> {
+    fn new(control: S, outbox: Rc<Outbox>) -> Self {
+        Self { control: Roused::new(control), control_ended: false, outbox, parts: VecDeque::new(), cut: None }
+    }
+
+    /// All frames that the outbox has and that are small, in one piece. What follows on them is noted.
+    fn ready(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let mut ready = READY.take();
+        let ended = loop {
+            match self.outbox.poll_next(cx) {
+                Poll::Pending => break false,
+                Poll::Ready(None) => break true,
+                Poll::Ready(Some(Outgoing::Text(parts))) => {
+                    if ready.is_empty() {
+                        ready.reserve(2 * PART_BYTES);
+                    }
+                    let length: usize = parts.iter().map(Bytes::len).sum();
+                    put_header(&mut ready, TEXT, length);
+                    if ready.len() + length > PART_BYTES {
+                        self.parts = parts.into();
+                        break false;
+                    }
+                    parts.iter().for_each(|part| ready.put_slice(part));
+                }
+                Poll::Ready(Some(Outgoing::Close(close))) => {
+                    put_header(&mut ready, CLOSE, 2 + close.reason().len());
+                    ready.put_u16(close.code());
+                    ready.put_slice(close.reason().as_bytes());
+                    break false;
+                }
+                Poll::Ready(Some(Outgoing::Abort)) => {
+                    self.cut = Some(Cut::Due);
+                    break false;
+                }
+            }
+        };
+        let frames = ready.split().freeze();
+        READY.set(ready);
+        match (frames.is_empty(), ended) {
+            (false, _) => Poll::Ready(Some(frames)),
+            (true, true) => Poll::Ready(None),
+            (true, false) => Poll::Pending,
+        }
+    }
 }
 
 impl<S: Stream<Item = Result<Bytes, actix_web::Error>>> Stream for Frames<S> {
@@ -237,41 +291,34 @@ impl<S: Stream<Item = Result<Bytes, actix_web::Error>>> Stream for Frames<S> {
             }
             return Poll::Ready(Some(Ok(next)));
         }
-        if self.is_cut {
-            return Poll::Ready(Some(Err(ErrorInternalServerError("the connection is cut off, as it was planned"))));
-        }
-        if self.control_ended {
-            return Poll::Ready(None);
-        }
-        match self.control.poll_next_unpin(cx) {
-            Poll::Ready(Some(frame)) => return Poll::Ready(Some(frame)),
-            // The socket is closed, or its actor died: there is nobody to send to.
-            Poll::Ready(None) => {
-                self.control_ended = true;
+        if self.cut.is_none() {
+            if self.control_ended {
                 return Poll::Ready(None);
             }
-            Poll::Pending => {}
+            match self.control.poll_next(cx) {
+                Poll::Ready(Some(frame)) => return Poll::Ready(Some(frame)),
+                // The socket is closed, or its actor died: there is nobody to send to.
+                Poll::Ready(None) => {
+                    self.control_ended = true;
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => {}
+            }
+            if let Poll::Ready(ready) = self.ready(cx) {
+                return Poll::Ready(ready.map(Ok));
+            }
         }
-        match self.outbox.poll_next(cx) {
-            Poll::Ready(Some(Outgoing::Text(parts))) => {
-                let length = parts.iter().map(Bytes::len).sum();
-                self.parts = parts.into();
-                Poll::Ready(Some(Ok(header(TEXT, length))))
-            }
-            Poll::Ready(Some(Outgoing::Close(close))) => {
-                let mut frame = BytesMut::from(&header(CLOSE, 2 + close.reason().len())[..]);
-                frame.put_u16(close.code());
-                frame.put_slice(close.reason().as_bytes());
-                Poll::Ready(Some(Ok(frame.freeze())))
-            }
-            Poll::Ready(Some(Outgoing::Abort)) => {
+        match self.cut {
+            None => Poll::Pending,
+            Some(Cut::Due) => {
                 // The frames so far are written when there is nothing more for the moment.
-                self.is_cut = true;
+                self.cut = Some(Cut::Now);
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+            Some(Cut::Now) => {
+                Poll::Ready(Some(Err(ErrorInternalServerError("the connection is cut off, as it was planned"))))
+            }
         }
     }
 }
@@ -280,32 +327,72 @@ impl<S: Stream<Item = Result<Bytes, actix_web::Error>>> Stream for Frames<S> {
 const TEXT: u8 = 0x81;
 const CLOSE: u8 = 0x88;
 
-/// The header of a frame from a server, which is never masked (RFC 6455, section 5.2).
-fn header(first: u8, length: usize) -> Bytes {
-    let mut header = BytesMut::with_capacity(10);
-    header.put_u8(first);
+/// Puts the header of a frame from a server, which is never masked (RFC 6455, section 5.2).
+fn put_header(frame: &mut BytesMut, first: u8, length: usize) {
+    frame.put_u8(first);
     match length {
-        0..=125 => header.put_u8(length as u8),
+        0..=125 => frame.put_u8(length as u8),
         126..=0xffff => {
-            header.put_u8(126);
-            header.put_u16(length as u16);
+            frame.put_u8(126);
+            frame.put_u16(length as u16);
         }
         _ => {
-            header.put_u8(127);
-            header.put_u64(length as u64);
+            frame.put_u8(127);
+            frame.put_u64(length as u64);
         }
     }
-    header.freeze()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flightdeck_actors::live::Hub;
+    use futures_util::{StreamExt as _, stream};
+
+    /// What a socket is sent until it has to wait: pieces, as they are handed on.
+    fn sent(frames: &mut (impl Stream<Item = Result<Bytes, actix_web::Error>> + Unpin)) -> Vec<Vec<u8>> {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let next = || match frames.poll_next_unpin(&mut cx) {
+            Poll::Ready(Some(piece)) => Some(piece.unwrap().to_vec()),
+            Poll::Ready(None) | Poll::Pending => None,
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn what_is_small_leaves_together_and_what_is_large_in_pieces() {
+        actix_rt::System::new().block_on(async {
+            let outbox = Outbox::new(Hub::of_this_thread(|_| {}));
+            let mut frames = Frames::new(stream::pending(), outbox.clone());
+            assert!(sent(&mut frames).is_empty());
+            ["one", "two"].map(|text| outbox.send(text));
+            assert_eq!(sent(&mut frames), [b"\x81\x03one\x81\x03two"]);
+            let large = vec![b'x'; PART_BYTES + 1];
+            outbox.send("one");
+            outbox.send(large.clone());
+            outbox.send("two");
+            let pieces = sent(&mut frames);
+            let expected = [b"\x81\x03one\x81\x7e\x40\x01", &large[..], b"\x81\x03two"].concat();
+            assert_eq!(pieces.concat(), expected);
+            assert!(pieces.iter().all(|piece| piece.len() <= PART_BYTES));
+            outbox.send("last");
+            outbox.close(Close::Restarting);
+            let goodbye = sent(&mut frames).concat();
+            assert!(goodbye.starts_with(b"\x81\x04last"));
+            assert!(goodbye.windows(2).any(|bytes| bytes == Close::Restarting.code().to_be_bytes()));
+            assert!(matches!(frames.next().await, None));
+        });
+    }
 
     #[test]
     fn lengths_are_written_in_the_shortest_form() {
-        assert_eq!(header(TEXT, 125)[..], [0x81, 125]);
-        assert_eq!(header(TEXT, 126)[..], [0x81, 126, 0, 126]);
-        assert_eq!(header(TEXT, 0x1_0000)[..], [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+        let header = |length| {
+            let mut frame = BytesMut::new();
+            put_header(&mut frame, TEXT, length);
+            frame.to_vec()
+        };
+        assert_eq!(header(125), [0x81, 125]);
+        assert_eq!(header(126), [0x81, 126, 0, 126]);
+        assert_eq!(header(0x1_0000), [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
     }
 }

@@ -17,6 +17,7 @@ use super::{
     lane::{Due, Lane},
     listeners::Listeners,
     presence::Presence,
+    tails::{Tail, Tails},
     words::Words,
 };
 
@@ -53,6 +54,8 @@ pub(super) struct Inner {
     /// Events `head - ring.len() + 1 ..= head`.
     ring: VecDeque<News>,
     ring_bytes: usize,
+    /// What was just read of it, for the next who reads from the same position.
+    tails: Tails,
     /// How many events were published here, and their bytes: what a typical one takes.
     published: (u64, u64),
     head: u64,
@@ -69,7 +72,7 @@ pub enum Reading {
     /// Nothing new.
     UpToDate,
     /// What comes after the cursor.
-    Events(Batch),
+    Events(Tail),
     /// The next event is not in memory any more: it must be read from the journal, up to `head`.
     Behind {
         /// The position of the newest event.
@@ -100,6 +103,7 @@ impl Feed {
             inner: Mutex::new(Inner {
                 ring: VecDeque::new(),
                 ring_bytes: 0,
+                tails: Tails::default(),
                 published: (0, 0),
                 head,
                 activities: Recent::new(activities),
@@ -181,6 +185,7 @@ impl Feed {
             let Some(oldest) = inner.ring.pop_front() else { break };
             inner.ring_bytes -= oldest.json.len();
         }
+        inner.tails.clear();
         inner.listeners.wake(self.topic());
         self.roll(&mut inner);
     }
@@ -236,13 +241,15 @@ impl Feed {
             inner.head = head;
             inner.ring.clear();
             inner.ring_bytes = 0;
+            inner.tails.clear();
             inner.listeners.wake(self.topic());
         }
         skips
     }
 
     /// Reads what comes after `cursor`: about `max_bytes` of it, and one event at least. Whoever is far
-    /// behind and has chosen so is spared log entries.
+    /// behind and has chosen so is spared log entries. All others who read from the same position share
+    /// what the first of them has written.
     pub fn read(&self, cursor: u64, max_bytes: usize, logs: Logs) -> Reading {
         let inner = self.lock();
         if cursor >= inner.head {
@@ -255,6 +262,10 @@ impl Feed {
         if cursor + 1 < oldest {
             return Reading::Behind { head: inner.head, spared_before };
         }
+        if !spares && let Some(tail) = inner.tails.after(cursor) {
+            return Reading::Events(tail.clone());
+        }
+        let head = inner.head;
         let mut batch = Batch::behind(cursor);
         for event in inner.ring.iter().skip((cursor + 1 - oldest) as usize) {
             if event.is_log && batch.to + 1 < spared_before {
@@ -265,7 +276,14 @@ impl Feed {
                 break;
             }
         }
-        Reading::Events(batch)
+        drop(inner);
+        // Written without the lock: where two threads do so at once, either may be kept.
+        let tail = Tail::write(self.epoch, cursor + 1, &batch);
+        let mut inner = self.lock();
+        if !spares && inner.head == head {
+            inner.tails.keep(cursor, tail.clone());
+        }
+        Reading::Events(tail)
     }
 
     /// What goes on, for a watcher that has `seen` so much of it and has read every event up to
@@ -298,6 +316,7 @@ impl Source for Feed {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -311,9 +330,9 @@ mod tests {
         News { json: Bytes::from(json), is_log: false, is_activity: false, ends: Ends::Nothing }
     }
 
-    fn events(reading: Reading) -> (u64, Vec<Bytes>) {
+    fn tail(reading: Reading) -> Tail {
         match reading {
-            Reading::Events(batch) => (batch.to, batch.events),
+            Reading::Events(tail) => tail,
             Reading::UpToDate => panic!("up to date"),
             Reading::Behind { head, .. } => panic!("behind {head}"),
             Reading::Ended(fault) => panic!("ended: {fault}"),
@@ -325,15 +344,27 @@ mod tests {
         let feed = feed(1_000);
         assert!(matches!(feed.read(10, 100, Logs::Every), Reading::UpToDate));
         feed.publish(["11", "12", "13"].map(news));
-        assert_eq!(events(feed.read(10, 100, Logs::Every)), (13, vec!["11".into(), "12".into(), "13".into()]));
-        assert_eq!(events(feed.read(11, 100, Logs::Every)), (13, vec!["12".into(), "13".into()]));
-        assert_eq!(
-            events(feed.read(10, 4, Logs::Every)),
-            (12, vec!["11".into(), "12".into()]),
-            "no more than asked for"
-        );
-        assert_eq!(events(feed.read(10, 0, Logs::Every)).0, 11, "and one at least");
+        let read = |cursor, max_bytes| {
+            let tail = tail(feed.read(cursor, max_bytes, Logs::Every));
+            let text = String::from_utf8(tail.text.to_vec()).unwrap();
+            (tail.to, text.split_once("\"events\":").unwrap().1.to_owned())
+        };
+        assert_eq!(read(10, 4), (12, "[11,12]}}".to_owned()), "no more than asked for");
+        assert_eq!(read(11, 100), (13, "[12,13]}}".to_owned()));
+        assert_eq!(read(12, 0), (13, "[13]}}".to_owned()), "and one at least");
         assert!(matches!(feed.read(13, 100, Logs::Every), Reading::UpToDate));
+    }
+
+    #[test]
+    fn what_one_reads_is_shared_with_all_at_the_same_position_until_there_is_more() {
+        let feed = feed(1_000);
+        feed.publish(["11", "12"].map(news));
+        let [first, second] = [(); 2].map(|()| tail(feed.read(10, 100, Logs::Every)).text);
+        assert_eq!(first.as_ptr(), second.as_ptr(), "one text in memory");
+        assert_eq!(tail(feed.read(11, 100, Logs::Every)).to, 12);
+        feed.publish([news("13")]);
+        assert_eq!(tail(feed.read(10, 100, Logs::Every)).to, 13);
+        assert_eq!(tail(feed.read(11, 100, Logs::Every)).to, 13);
     }
 
     #[test]
@@ -341,7 +372,7 @@ mod tests {
         let feed = feed(4);
         feed.publish(["11", "12", "13"].map(news));
         assert!(matches!(feed.read(10, 100, Logs::Every), Reading::Behind { head: 13, spared_before: 0 }));
-        assert_eq!(events(feed.read(11, 100, Logs::Every)).0, 13);
+        assert_eq!(tail(feed.read(11, 100, Logs::Every)).to, 13);
         assert!(
             matches!(feed.read(3, 100, Logs::Every), Reading::Behind { head: 13, spared_before: 0 }),
             "older than the feed itself"
@@ -373,17 +404,25 @@ mod tests {
     #[test]
     fn whoever_is_far_behind_and_wishes_so_is_spared_old_log_entries_and_nothing_else() {
         let feed = feed(100_000);
-        let log = || News { is_log: true, is_activity: true, ..news("log") };
+        let log = || News { is_log: true, is_activity: true, ..news("0") };
+        // The position of the last, the events, and what was left out.
+        let read = |cursor, logs| {
+            let tail = tail(feed.read(cursor, 100_000, logs));
+            let frame = [b"{\"params\":{", &tail.text[..]].concat();
+            let params = serde_json::from_slice::<Value>(&frame).unwrap()["params"].take();
+            let events: Vec<u64> = serde_json::from_value(params["events"].clone()).unwrap();
+            (tail.to, events, params["skipped"].clone())
+        };
         feed.publish((0..100).map(|_| log()));
-        assert_eq!(events(feed.read(10, 100_000, Logs::Coalesced)).1.len(), 100, "not far behind");
-        feed.publish((0..200).map(|nth| if nth == 100 { news("state") } else { log() }));
-        let Reading::Events(batch) = feed.read(10, 100_000, Logs::Coalesced) else { panic!("no events") };
-        assert_eq!(batch.to, 310);
-        assert_eq!(batch.events.len(), 1 + 50, "the state, and what a mission carries with it");
-        assert_eq!(batch.events[0], "state");
-        assert_eq!(batch.skipped_json().as_deref(), Some(r#"[{"from":11,"to":210},{"from":212,"to":260}]"#));
-        assert_eq!(events(feed.read(10, 100_000, Logs::Every)).1.len(), 300);
-        assert_eq!(events(feed.read(200, 100_000, Logs::Coalesced)).1.len(), 110, "not far behind");
+        assert_eq!(read(10, Logs::Coalesced).1.len(), 100, "not far behind");
+        feed.publish((0..200).map(|nth| if nth == 100 { news("1") } else { log() }));
+        let (to, events, skipped) = read(10, Logs::Coalesced);
+        assert_eq!((to, events.len()), (310, 1 + 50), "the state, and what a mission carries with it");
+        assert_eq!(events[0], 1);
+        assert_eq!(skipped, json!([{"from": 11, "to": 210}, {"from": 212, "to": 260}]));
+        assert_eq!(read(10, Logs::Every).1.len(), 300, "who wants all of it gets no frame that leaves anything out");
+        assert_eq!(read(10, Logs::Coalesced).1.len(), 51, "nor the other way round");
+        assert_eq!(read(200, Logs::Coalesced).1.len(), 110, "not far behind");
         assert!(matches!(feed.read(1, 100, Logs::Coalesced), Reading::Behind { head: 310, spared_before: 261 }));
     }
 }

@@ -10,7 +10,8 @@ use flightdeck_protocol::{
 };
 
 use super::{
-    Batch, Feed, LiveNews, Next, Place, Reading, Source, Subscription, Topic, Watcher, faults::Frame, news::is_log,
+    Batch, Feed, LiveNews, Next, Place, Reading, Source, Subscription, Tail, Topic, Watcher, faults::Frame,
+    news::is_log,
 };
 
 /// How much of a watch goes into one frame, about.
@@ -58,17 +59,15 @@ impl MissionWatch {
         }
     }
 
-    /// One `mission.events` frame. The events are shared with every other watcher; the few bytes around them are our own.
-    fn events_frame(&mut self, feed: &Feed, batch: Batch) -> Next {
-        let (from, to) = (self.cursor + 1, batch.to);
-        let position = format!("\"epoch\":\"{}\",\"from\":{from},\"to\":{to},\"events\":[", feed.epoch);
-        let skipped = batch.skipped_json();
-        let mut parts = Vec::with_capacity(batch.events.len() * 2 + 3);
-        parts.push(Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"method\":\"mission.events\",\"params\":"));
-        parts.push(self.head.clone());
-        parts.push(position.into());
-        push_joined(&mut parts, batch.events.into_iter());
-        parts.push(skipped.map_or(END, |skipped| format!("],\"skipped\":{skipped}}}}}").into()));
+    /// One `mission.events` frame. Its tail is shared with every other watcher at our position; the few bytes before
+    /// it are our own.
+    fn events_frame(&mut self, feed: &Feed, Tail { to, text }: Tail) -> Next {
+        let from = self.cursor + 1;
+        let parts = vec![
+            Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"method\":\"mission.events\",\"params\":"),
+            self.head.clone(),
+            text,
+        ];
         self.cursor = to;
         self.frames += 1;
         match feed.harm(Frame { number: self.frames, from, to }) {
@@ -171,10 +170,11 @@ impl Subscription for MissionWatch {
     fn next(&mut self) -> Next {
         let feed = self.watcher.feed().clone();
         if let Some(batch) = self.page.take() {
-            return self.events_frame(&feed, batch);
+            let tail = Tail::write(feed.epoch, self.cursor + 1, &batch);
+            return self.events_frame(&feed, tail);
         }
         match feed.read(self.cursor, FRAME_BYTES, self.logs) {
-            Reading::Events(batch) => self.events_frame(&feed, batch),
+            Reading::Events(tail) => self.events_frame(&feed, tail),
             Reading::Behind { head, spared_before } => self.read_journal(head, spared_before),
             Reading::Ended(fault) => Next::End(fault),
             // What may be lost goes to whoever has everything that may not.

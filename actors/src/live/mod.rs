@@ -34,6 +34,7 @@ mod parting;
 mod presence;
 mod roster;
 mod subscription;
+mod tails;
 mod window;
 mod words;
 
@@ -57,6 +58,7 @@ pub use parting::{Advice, Owed};
 pub use presence::{Place, Watcher};
 pub use roster::Roster;
 pub use subscription::{Next, Source, Subscription, Topic};
+pub use tails::Tail;
 
 /// How the parameters of a watch's notifications begin: `{"sub":…,`.
 fn frame_head(sub: &str) -> Bytes {

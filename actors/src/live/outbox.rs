@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     pin::Pin,
     rc::{Rc, Weak},
     task::{Context, Poll, Waker},
@@ -47,7 +47,8 @@ pub struct Outbox {
 struct Inner {
     answers: VecDeque<Bytes>,
     answer_bytes: usize,
-    subs: HashMap<Rc<str>, Sub>,
+    /// Mostly one or a few: a tree finds them quicker than a hash.
+    subs: BTreeMap<Rc<str>, Sub>,
     /// Watches that may have something to read.
     stirred: VecDeque<Rc<str>>,
     /// A planned fault holds this back, and everything behind it.
@@ -111,7 +112,7 @@ impl Outbox {
             inner: RefCell::new(Inner {
                 answers: VecDeque::new(),
                 answer_bytes: 0,
-                subs: HashMap::new(),
+                subs: BTreeMap::new(),
                 stirred: VecDeque::new(),
                 held: None,
                 muted: false,
