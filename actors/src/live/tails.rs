@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::Batch;
 
-/// How many positions there are that watchers are at together: the newest few, when they do not all read at once.
+/// How many are kept: watchers that do not all read at once are at a few positions.
 const KEPT: usize = 4;
 
 /// A `mission.events` frame behind its `sub`.
