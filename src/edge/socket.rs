@@ -365,7 +365,7 @@ mod tests {
             let outbox = Outbox::new(Hub::of_this_thread(|_| {}));
             let mut frames = Frames::new(stream::pending(), outbox.clone());
             assert!(sent(&mut frames).is_empty());
-            ["one", "two"].map(|text| outbox.send(text));
+            ["one", "two"].into_iter().for_each(|text| outbox.send(text));
             assert_eq!(sent(&mut frames), [b"\x81\x03one\x81\x03two"]);
             let large = vec![b'x'; PART_BYTES + 1];
             outbox.send("one");
@@ -380,7 +380,7 @@ mod tests {
             let goodbye = sent(&mut frames).concat();
             assert!(goodbye.starts_with(b"\x81\x04last"));
             assert!(goodbye.windows(2).any(|bytes| bytes == Close::Restarting.code().to_be_bytes()));
-            assert!(matches!(frames.next().await, None));
+            assert!(frames.next().await.is_none());
         });
     }
 
