@@ -205,7 +205,7 @@ async fn many_who_change_much_at_once_leave_every_list_right() {
         for round in 0..5 {
             server.change(&ann, retitled(mission, &format!("{:02}", (nth * 7 + round * 13) % 100))).await;
         }
-        if nth % 3 == 0 {
+        if nth.is_multiple_of(3) {
             server.call::<DeleteMission>(&ann, MissionRef { mission }).await.expect("an end");
         }
     };
