@@ -257,7 +257,7 @@ impl Claim {
     }
 
     /// The answer is on disk.
-    pub(crate) fn is_kept(mut self) {
+    pub(crate) fn confirm(mut self) {
         self.is_in_doubt = false;
         if !self.replaces {
             *self.once.table().kept.entry(self.named.key.person()).or_default() += 1;
@@ -326,7 +326,7 @@ mod tests {
             let mut claim = self.first(named).await;
             let write = claim.keep(Bytes::from_static(answer), at).unwrap();
             self.once.journal.write(vec![write]).await.unwrap();
-            claim.is_kept();
+            claim.confirm();
         }
 
         async fn refused(&self, named: &Named) -> Code {
@@ -372,7 +372,7 @@ mod tests {
         assert!(is_waiting(&mut third).await);
         let write = claim.keep(Bytes::from_static(b"done"), Timestamp::now()).unwrap();
         desk.once.journal.write(vec![write]).await.unwrap();
-        claim.is_kept();
+        claim.confirm();
         assert!(matches!(third.await.unwrap(), Begun::Again(answer) if answer == "done"));
     }
 

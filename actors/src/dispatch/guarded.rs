@@ -80,7 +80,7 @@ pub(super) fn also(mut claim: Claim) -> Also {
         let failed = |fault: Fault| PeopleError::Internal(fault.message);
         let json = to_json(person).map_err(failed)?;
         let write = claim.keep(json, Timestamp::now()).map_err(failed)?;
-        Ok(Rider { write, landed: Box::new(move || claim.is_kept()) })
+        Ok(Rider { write, landed: Box::new(move || claim.confirm()) })
     })
 }
 

@@ -66,7 +66,7 @@ impl Asker {
     fn tell(self, answer: Result<Done, Fault>) {
         // Who asks again is let in first: it is no later than the answer.
         match self.keep {
-            Some(keep) if answer.is_ok() => keep.claim.is_kept(),
+            Some(keep) if answer.is_ok() => keep.claim.confirm(),
             _ => {}
         }
         // Whoever asked may have gone; that is no concern of the mission's.

@@ -88,6 +88,7 @@ pub(super) async fn carry_out(plan: Plan) {
     eprintln!("{} steps in {played:.1?}, {:.1?} with the verdict; {tally:?}", plan.steps.len(), began.elapsed());
     if plan.steps.len() >= 1_000 {
         assert!(tally.done * 4 > plan.steps.len(), "little was done: {tally:?}");
+        assert!(tally.repeated > 0 && tally.refused.contains_key("seq_conflict"), "no guard was needed: {tally:?}");
     }
 }
 
