@@ -1,45 +1,37 @@
-//! A signed-in session for commands that ask one thing and leave.
+//! A signed-in client for commands that ask one thing and leave.
 
 use std::io::Write;
 
+use anyhow::bail;
 use flightdeck_protocol::{
     Operation,
-    client::{ClientError, Notices, Session, Tokens},
+    client::{Client, ClientError, ClientState},
+    operations::{Logout, SignOut},
 };
-use serde_json::value::RawValue;
 
 use super::{connection::Connection, sign_in::SignIn};
 
 /// A server, with somebody signed in.
 pub(crate) struct Desk {
     sign_in: SignIn,
-    session: Session,
-    _notices: Notices,
+    client: Client,
 }
 
 impl Desk {
-    /// Connects, with a token that the server takes.
+    /// Connects. A server that is not there is told at once; one that goes away later is waited for.
     pub(crate) async fn open(connection: &Connection) -> anyhow::Result<Self> {
         let sign_in = SignIn::find(connection)?;
-        let token = sign_in.token(None).await?;
-        let (session, notices) = match Session::connect(&connection.server, Some(&token)).await {
-            Err(error) if error.is_unauthenticated() => {
-                let newer = sign_in.token(Some(token)).await?;
-                Session::connect(&connection.server, Some(&newer)).await?
-            }
-            connected => connected?,
-        };
-        Ok(Self { sign_in, session, _notices: notices })
+        let client = Client::start(&connection.server, sign_in.clone());
+        match client.attempted().await {
+            ClientState::Ended(error) => Err(error.into()),
+            ClientState::Waiting { why, .. } => bail!(why),
+            ClientState::Open | ClientState::Connecting => Ok(Self { sign_in, client }),
+        }
     }
 
-    /// Calls an operation.
+    /// Calls an operation; what it changes is changed once, also when the answer is lost and it is asked again.
     pub(crate) async fn call<O: Operation>(&self, params: O::Params) -> Result<O::Result, ClientError> {
-        self.session.call::<O>(params).await
-    }
-
-    /// Calls an operation for its answer as it is on the wire.
-    pub(crate) async fn call_raw<O: Operation>(&self, params: &O::Params) -> Result<Box<RawValue>, ClientError> {
-        self.session.call_raw(O::METHOD, params).await
+        self.client.call_once::<O>(params).await
     }
 
     /// Calls an operation and prints its answer: as it is on the wire for `json`, else as `show` says.
@@ -50,15 +42,18 @@ impl Desk {
         show: impl FnOnce(O::Result) -> String,
     ) -> anyhow::Result<()> {
         if json {
-            return print(self.call_raw::<O>(&params).await?.get());
+            return print(self.client.call_raw::<O>(&params).await?.get());
         }
         print(&show(self.call::<O>(params).await?))
     }
 
     /// Ends the session, and the sign-in if it was for this command alone.
     pub(crate) async fn leave(self) {
-        self.sign_in.leave(&self.session).await;
-        self.session.close().await;
+        if self.sign_in.is_for_this_command().await {
+            // It is no loss if that fails: the sign-in expires.
+            let _ = self.client.call::<SignOut>(Logout::default()).await;
+        }
+        self.client.close();
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 use tokio::{sync::watch, task::AbortHandle};
 
 use super::{
@@ -107,6 +108,19 @@ impl Client {
         Ok(open(&mut self.now()).await?.opened.clone())
     }
 
+    /// How it is once the attempt that is under way has come to something: what a program needs that would
+    /// rather say that there is no server than wait for one.
+    pub async fn attempted(&self) -> ClientState {
+        let is_under_way = |now: &Now| match now {
+            Now::Connecting => true,
+            Now::Waiting { retry_in, .. } => retry_in.is_zero(),
+            Now::Open(_) | Now::Ended(_) => false,
+        };
+        // The sender lives as long as this client.
+        let _ = self.now().wait_for(|now| !is_under_way(now)).await;
+        self.state()
+    }
+
     /// Ends the connection and with it all watches and calls, those of every clone.
     pub fn close(&self) {
         self.0.close();
@@ -144,6 +158,14 @@ impl Client {
         if_seq: Option<u64>,
     ) -> Result<O::Result, ClientError> {
         self.guarded::<O, _>(&params, if_seq).await
+    }
+
+    /// The same as [`Client::call_once`], for the answer as it is on the wire.
+    ///
+    /// # Errors
+    /// As for [`Client::call_once`].
+    pub async fn call_raw<O: Operation>(&self, params: &O::Params) -> Result<Box<RawValue>, ClientError> {
+        self.guarded::<O, _>(params, None).await
     }
 
     /// Calls an operation with an `idem` where it takes one; the answer is read as an `R`.
