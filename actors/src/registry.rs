@@ -5,7 +5,7 @@ use std::{
     collections::{HashMap, VecDeque},
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::{
     live::Feed,
-    mission::{Beginning, Ended, MissionActor, MissionHandle, Passivate, Stop, Why, restarting},
+    mission::{Beginning, Ended, LastUse, MissionActor, MissionHandle, Passivate, Stop, Why, restarting},
     world::World,
 };
 
@@ -95,7 +95,7 @@ impl Registry {
     /// When the organization has no such mission, or it cannot be read.
     pub async fn find(&self, mission: MissionId, organization: OrganizationId) -> Result<MissionHandle, Fault> {
         // One that is gone, and that the supervisor has yet to hear of, is as good as none.
-        let found = match self.shared.get(mission).filter(|handle| handle.addr.connected()) {
+        let found = match self.shared.get(mission).filter(MissionHandle::is_there) {
             Some(handle) => Some(handle),
             None if self.shared.world.index.has(organization, mission).map_err(|e| index_fault(&e))? => {
                 Some(self.bring(mission, None).await?)
@@ -207,11 +207,11 @@ impl Actor for Supervisor {
 impl Supervisor {
     fn sweep(&self) {
         let idle = i64::try_from(self.shared.world.tuning.mission_idle.as_millis()).unwrap_or(i64::MAX);
-        let before = Timestamp::now().as_millis().saturating_sub(idle);
+        let before = Timestamp::from_millis(Timestamp::now().as_millis().saturating_sub(idle));
         for handle in self.shared.all() {
-            if handle.used.load(Ordering::Relaxed) < before {
+            if handle.last_use.was_before(before) {
                 // A full mailbox means that it is not idle.
-                let _ = handle.addr.try_send(Passivate);
+                let _ = handle.addr.try_send(Passivate { last_use: handle.last_use.clone(), before });
             }
         }
     }
@@ -302,8 +302,7 @@ impl Supervisor {
         let beginning = Beginning { world, feed: feed.clone(), recovered, generation, life, supervisor, ready };
         let thread = &self.threads[(mission.0.as_u128() % self.threads.len() as u128) as usize];
         let addr = MissionActor::start_in_arbiter(thread, move |_| MissionActor::new(beginning));
-        let used = Arc::new(AtomicI64::new(Timestamp::now().as_millis()));
-        let handle = MissionHandle { addr, life, used, feed };
+        let handle = MissionHandle { addr, life, last_use: LastUse::first(), feed };
         // Known at once, so that its death is noticed; handed out once it takes messages.
         self.shared.change(|live| live.insert(mission, handle.clone()));
         ctx.spawn(started.into_actor(self).map(move |started, supervisor, _| {
@@ -344,7 +343,7 @@ impl Handler<Bring> for Supervisor {
     fn handle(&mut self, message: Bring, ctx: &mut Self::Context) {
         let Bring { mission, new, answer } = message;
         let outcome = match (self.shared.get(mission), self.quarantined.get(&mission)) {
-            (Some(handle), _) if handle.addr.connected() => Ok(handle),
+            (Some(handle), _) if handle.is_there() => Ok(handle),
             (_, Some(reason)) => Err(quarantined(reason)),
             (_, None) if self.stopping => Err(restarting()),
             (gone, None) => {

@@ -134,6 +134,11 @@ impl Feed {
         inner.ended.is_some()
     }
 
+    /// Takes [`Feed::retire`] back: its mission stays after all.
+    pub fn reopen(&self) {
+        self.lock().ended = None;
+    }
+
     /// Whether nothing is published any more.
     pub fn has_ended(&self) -> bool {
         self.lock().ended.is_some()

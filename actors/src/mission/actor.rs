@@ -430,10 +430,15 @@ impl Handler<Committed> for MissionActor {
 impl Handler<Passivate> for MissionActor {
     type Result = ();
 
-    fn handle(&mut self, _: Passivate, ctx: &mut Self::Context) {
+    fn handle(&mut self, message: Passivate, ctx: &mut Self::Context) {
         // Nobody can begin to watch a feed that is retired: whoever wants to finds the mission anew.
         if self.in_flight.is_empty() && self.agent.is_idle() && self.feed.retire() {
-            self.end(Why::Passivated, ctx);
+            if message.last_use.leave(message.before) {
+                self.end(Why::Passivated, ctx);
+            } else {
+                // Somebody's message is on its way.
+                self.feed.reopen();
+            }
         }
     }
 }

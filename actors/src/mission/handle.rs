@@ -1,9 +1,6 @@
 //! The way to a mission's actor: cheap to copy, and all that others see of it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
-};
+use std::sync::Arc;
 
 use actix::{Addr, dev::SendError};
 use bytes::Bytes;
@@ -16,7 +13,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{
-    Execute, Look, MissionActor, Panic,
+    Execute, LastUse, Look, MissionActor, Panic,
     commit::{Asker, Keep},
 };
 use crate::live::Feed;
@@ -68,7 +65,7 @@ pub(crate) struct Guard {
 pub struct MissionHandle {
     pub(crate) addr: Addr<MissionActor>,
     pub(crate) life: u64,
-    pub(crate) used: Arc<AtomicI64>,
+    pub(crate) last_use: LastUse,
     /// What watchers read.
     pub feed: Arc<Feed>,
 }
@@ -77,6 +74,11 @@ impl MissionHandle {
     /// The organization that the mission belongs to.
     pub fn organization(&self) -> OrganizationId {
         self.feed.organization
+    }
+
+    /// Whether it takes messages, now and for as long as a mission may be left alone; if not, it is to be found anew.
+    pub(crate) fn is_there(&self) -> bool {
+        self.addr.connected() && self.last_use.is_now()
     }
 
     /// Carries out `command` for `caller`, who called `operation`; done when it is on disk.
@@ -124,7 +126,9 @@ impl MissionHandle {
         M: actix::Message<Result = ()> + Send + 'static,
         MissionActor: actix::Handler<M>,
     {
-        self.used.store(Timestamp::now().as_millis(), Ordering::Relaxed);
+        if !self.last_use.is_now() {
+            return Err(restarting());
+        }
         self.addr.try_send(message).map_err(|error| match error {
             SendError::Full(_) => Fault::overloaded("the mission's mailbox", 100),
             SendError::Closed(_) => restarting(),

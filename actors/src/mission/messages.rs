@@ -7,10 +7,10 @@ use flightdeck_data::{
     mission::{Command, Delivered, State},
     store::StoreError,
 };
-use flightdeck_protocol::{CommandId, MissionId, lines::AgentLine, model::Author};
+use flightdeck_protocol::{CommandId, MissionId, Timestamp, lines::AgentLine, model::Author};
 use tokio::sync::oneshot;
 
-use super::commit::Asker;
+use super::{LastUse, commit::Asker};
 use crate::agent::Exit;
 
 /// Carry out a command. The answer comes when what follows from it is on disk.
@@ -89,10 +89,15 @@ pub enum Said {
     },
 }
 
-/// Leave memory, if nothing is under way.
+/// Leave memory, if nothing is under way and nobody is about to begin something.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Passivate;
+pub(crate) struct Passivate {
+    /// When the mission was last used.
+    pub(crate) last_use: LastUse,
+    /// If that was before this.
+    pub(crate) before: Timestamp,
+}
 
 /// Panic. For drills.
 #[derive(Message)]

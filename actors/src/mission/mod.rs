@@ -7,6 +7,7 @@ mod actor;
 mod agent_side;
 mod commit;
 mod handle;
+mod last_use;
 mod lists;
 mod messages;
 
@@ -15,5 +16,6 @@ pub use actor::MissionActor;
 pub(crate) use commit::{InFlight, Keep};
 pub use handle::{Caller, Done, MissionHandle};
 pub(crate) use handle::{Guard, restarting};
+pub(crate) use last_use::LastUse;
 pub use messages::{Ended, FromAgent, Said, Why};
 pub(crate) use messages::{Execute, Look, Panic, Passivate, Stop};
