@@ -161,17 +161,15 @@ impl Inbox {
     }
 
     /// What waits for `whose`, newest first.
-    fn scan(
-        &self,
-        whose: Whose,
-        before: Option<Uuid>,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
+    fn scan(&self, whose: Whose, before: Option<Uuid>, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let (first, last) = (key(whose, Uuid::nil()), key(whose, before.unwrap_or(Uuid::max())));
         let range = (Bound::Included(first.as_slice()), Bound::Excluded(last.as_slice()));
         self.store.scan(Space::Inbox, range, Direction::Backward, visit)
     }
 }
+
+/// Sees a key and its value, and says whether to go on.
+type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
 /// What `frame` changes in the inbox; `after` is the mission with all that was decided together.
 pub fn changes(frame: &EventFrame, after: &Mission) -> Vec<Change> {

@@ -153,7 +153,7 @@ mod tests {
             id: MissionId(Uuid::from_u128(n)),
             organization: OrganizationId(Uuid::from_u128(1)),
             title: title.to_owned(),
-            mission_type: if n % 2 == 0 { "even" } else { "odd" }.to_owned(),
+            mission_type: if n.is_multiple_of(2) { "even" } else { "odd" }.to_owned(),
             status,
             status_reason: None,
             priority,

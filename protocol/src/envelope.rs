@@ -35,25 +35,29 @@ struct RawRequest<'a> {
 impl<'a> Request<'a> {
     /// Reads a request from the text of a frame. The fault comes with the
     /// request's id where one could be read.
-    pub fn parse(text: &'a str) -> Result<Self, (Option<&'a RawValue>, Fault)> {
+    pub fn parse(text: &'a str) -> Result<Self, (Option<&'a RawValue>, Box<Fault>)> {
         let raw: RawRequest<'a> = match serde_json::from_str(text) {
             Ok(raw) => raw,
-            Err(_) => return Err((None, not_a_request(text))),
+            Err(_) => return Err((None, Box::new(not_a_request(text)))),
         };
         let id = match raw.id.map(RawValue::get) {
             None | Some("null") => None,
             Some(id) if id.starts_with(['{', '[', 't', 'f']) => {
-                return Err((None, Fault::new(Code::InvalidRequest, "the id must be a string or a number").on("id")));
+                let fault = Fault::new(Code::InvalidRequest, "the id must be a string or a number");
+                return Err((None, Box::new(fault.on("id"))));
             }
             Some(_) => raw.id,
         };
         if raw.jsonrpc.as_deref() != Some("2.0") {
             let fault = Fault::new(Code::InvalidRequest, "this is not JSON-RPC 2.0: give \"jsonrpc\": \"2.0\"");
-            return Err((id, fault.on("jsonrpc")));
+            return Err((id, Box::new(fault.on("jsonrpc"))));
         }
         match raw.method {
             Some(method) => Ok(Self { id, method: method.into_owned(), params: raw.params }),
-            None => Err((id, Fault::new(Code::InvalidRequest, "the request has no method").on("method"))),
+            None => {
+                let fault = Fault::new(Code::InvalidRequest, "the request has no method");
+                Err((id, Box::new(fault.on("method"))))
+            }
         }
     }
 }

@@ -67,7 +67,7 @@ fn frame(index: usize, event: Event) -> EventFrame {
         _ => Author::System,
     };
     let command = Uuid::from_u128(90_000 + index as u128).into();
-    let cause = (index % 3 == 0).then(|| Cause { command, operation: "step.add".to_owned() });
+    let cause = index.is_multiple_of(3).then(|| Cause { command, operation: "step.add".to_owned() });
     EventFrame {
         seq: index as u64 + 1,
         at: Timestamp::from_millis(1_770_000_000_000 + 977 * index as i64),

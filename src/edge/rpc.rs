@@ -23,7 +23,7 @@ pub(super) async fn call(edge: web::Data<Edge>, request: HttpRequest, body: web:
             let params = call.params.map_or("{}", RawValue::get);
             respond(call.id, carry_out(&edge, &request, &call.method, params).await)
         }
-        Err((id, fault)) => respond(id, Err(fault)),
+        Err((id, fault)) => respond(id, Err(*fault)),
     }
 }
 

@@ -28,7 +28,7 @@ async fn each_ends_with(scene: &Scene, close: Close, cases: impl IntoIterator<It
         socket.send_bytes(&[bytes, change(scene)].concat()).await;
         let goodbye = socket.goodbye().await;
         assert_eq!((goodbye.code, goodbye.reconnect_after_ms), (close.code(), None), "{what}");
-        socket.is_cut_off().await;
+        socket.ends_cut_off().await;
     });
     join_all(cases).await;
 }
@@ -184,7 +184,7 @@ async fn a_close_is_answered_and_nothing_counts_behind_it() {
         let mut socket = RawSocket::open(&scene.server, &scene.ann.token).await;
         socket.send_bytes(&[close, change(&scene), b"not even a frame".to_vec()].concat()).await;
         assert!(matches!(socket.hear().await, Heard::Closed(1000, _)));
-        socket.is_cut_off().await;
+        socket.ends_cut_off().await;
     });
     join_all(closes).await;
     scene.ends_well().await;

@@ -73,7 +73,7 @@ async fn a_question_waits_for_everyone_who_may_answer_until_somebody_has() {
     assert_eq!(of_abe.only(InboxKind::Approval).await, question);
     assert_eq!((question.mission, question.prompt.as_deref()), (mission, Some("Shall I go on?")));
     assert_eq!(question.options.iter().map(|option| option.id.as_str()).collect::<Vec<_>>(), ["yes", "no"]);
-    assert_eq!(server.inbox(&abe).await, [question.clone()]);
+    assert_eq!(server.inbox(&abe).await, std::slice::from_ref(&question));
     // Who begins to watch now finds it, and the title that it has by then.
     let title = serde_json::from_value(json!({"mission": mission, "title": "Another title"})).expect("a change");
     server.call::<UpdateMission>(&ann, title).await.expect("a change");

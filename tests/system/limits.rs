@@ -144,7 +144,7 @@ async fn who_reads_no_refusals_is_let_go() {
     let before = memory_of(server.pid()).resident;
     // What it is sent in answer would be several times what is kept for it.
     while flooding.press(&frames).await {}
-    flooding.is_cut_off().await;
+    flooding.ends_cut_off().await;
     let grown = memory_of(server.pid()).resident.saturating_sub(before);
     assert!(grown < 24 * MEBIBYTE, "the flood took {} MiB", grown / MEBIBYTE);
     scene.ends_well().await;

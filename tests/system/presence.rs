@@ -146,7 +146,7 @@ async fn nobody_sees_a_reconnection_or_a_second_tab() {
     // A second tab; the first goes; it ends its watch and begins another; its connection is lost and comes back.
     let mut second = Tab::open(&server, &vera, mission).await;
     theirs.socket.send(tokio_tungstenite::tungstenite::Message::Close(None)).await;
-    theirs.socket.is_cut_off().await;
+    theirs.socket.ends_cut_off().await;
     second.ask("mission.unwatch", json!({"sub": "a"})).await;
     second.watch(json!({"mission": mission, "sub": "b"})).await;
     drop(second);

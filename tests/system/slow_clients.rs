@@ -75,7 +75,7 @@ async fn an_opening_that_never_ends_is_not_waited_for() {
     // One that is upgraded, and does not say who it is.
     let mut nobody = RawSocket::connect(&scene.server, "/ws", None).await.expect("a connection");
     assert_eq!(nobody.goodbye().await.code, Close::OpenTimeout.code());
-    nobody.is_cut_off().await;
+    nobody.ends_cut_off().await;
     scene.ends_well().await;
 }
 

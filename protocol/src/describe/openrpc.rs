@@ -61,10 +61,14 @@ fn method(shapes: &mut Shapes, descriptor: &Descriptor) -> Value {
     let (schema, guards) = shapes.params(descriptor);
     let params = params(shapes, &schema, &guards);
     let result = shapes.name((descriptor.result)());
-    let signed_in = (descriptor.who != Who::Anyone).then_some(&[Code::Unauthenticated][..]).unwrap_or_default();
-    let by_role = matches!(descriptor.who, Who::Roles(_)).then_some(&[Code::Forbidden][..]).unwrap_or_default();
     let mut codes: Vec<Code> = Vec::new();
-    for code in [signed_in, by_role, descriptor.faults, EVERYWHERE].into_iter().flatten() {
+    if descriptor.who != Who::Anyone {
+        codes.push(Code::Unauthenticated);
+    }
+    if matches!(descriptor.who, Who::Roles(_)) {
+        codes.push(Code::Forbidden);
+    }
+    for code in [descriptor.faults, EVERYWHERE].into_iter().flatten() {
         if !codes.contains(code) {
             codes.push(*code);
         }

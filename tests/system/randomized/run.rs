@@ -140,7 +140,7 @@ impl Stage {
         }
         let shared = Arc::new(Shared { url: Mutex::new(server.url.clone()), missions, ledger: Mutex::default() });
         let seat = |nth: usize| {
-            let wanted = (0..shared.missions.len()).filter(|mission| (mission + nth) % 3 != 0);
+            let wanted = (0..shared.missions.len()).filter(|mission| !(mission + nth).is_multiple_of(3));
             let tab = Tab::new(Arc::clone(&shared), people[nth % people.len()].clone(), nth, wanted);
             let (orders, taken) = mpsc::channel(16);
             Seat { orders, task: tokio::spawn(tab.live(taken)) }
@@ -220,7 +220,7 @@ impl Stage {
     /// Everyone has an answer, the agents are called off, and everyone has seen it all.
     async fn settle(&mut self) {
         self.settle_tabs(None).await;
-        for mission in self.shared.missions[self.by_hand..].to_vec() {
+        for mission in self.shared.missions.clone().into_iter().skip(self.by_hand) {
             self.insist::<CancelMission>(MissionCancel { mission, reason: None }).await;
         }
         none_left(self.server.home(), Some(self.server.pid())).await;

@@ -119,7 +119,7 @@ impl RawSocket {
     }
 
     /// Waits until the server has ended the connection, in whatever way; what it still sends is not looked at.
-    pub(crate) async fn is_cut_off(mut self) {
+    pub(crate) async fn ends_cut_off(mut self) {
         let stream = self.0.get_mut();
         let mut bytes = vec![0; 64 * 1024];
         // A reset is an end as well.
