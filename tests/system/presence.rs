@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use flightdeck_protocol::{Code, MissionId, model::Role, notification::Present};
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite;
 
 use crate::support::{Heard, Member, RawSocket, Scripts, Server, fault_of, within};
 
@@ -145,7 +146,7 @@ async fn nobody_sees_a_reconnection_or_a_second_tab() {
 
     // A second tab; the first goes; it ends its watch and begins another; its connection is lost and comes back.
     let mut second = Tab::open(&server, &vera, mission).await;
-    theirs.socket.send(tokio_tungstenite::tungstenite::Message::Close(None)).await;
+    theirs.socket.send(tungstenite::Message::Close(None)).await;
     theirs.socket.ends_cut_off().await;
     second.ask("mission.unwatch", json!({"sub": "a"})).await;
     second.watch(json!({"mission": mission, "sub": "b"})).await;
@@ -186,6 +187,40 @@ async fn a_ghost_vanishes_with_the_heartbeat_and_takes_its_typing_along() {
     tab.until("the end of it", |tab| tab.typing.is_empty() && tab.cursors.is_empty()).await;
     tab.until_present(&["ann"]).await;
     drop(ghost);
+}
+
+#[tokio::test]
+async fn whose_connection_is_cut_is_seen_neither_typing_nor_pointing_any_more() {
+    let (server, ann, _, mission) = scene(&["--presence-grace-ms", "1000"]).await;
+    let olga = server.member(&ann, Role::Officer, "olga").await;
+    let step = server.rpc(Some(&ann.token), "step.add", &json!({"mission": mission, "title": "Read"})).await;
+    let step = step["result"]["id"].clone();
+    let mut tab = Tab::open(&server, &ann, mission).await;
+    for round in 0..5 {
+        let mut theirs = Tab::open(&server, &olga, mission).await;
+        theirs.show(json!({"typing": true, "cursor": {"line": round}})).await;
+        tab.until("olga's signs", |tab| tab.typing == ["olga"] && tab.cursors.contains_key("olga")).await;
+        tab.until_present(&["ann", "olga"]).await;
+        // Each of these waits until the activities before it are on disk: the connection is gone by then.
+        let activity = json!({"mission": mission, "message": "Read it"});
+        let sign = json!({"mission": mission, "looks_at": {"step": step}, "typing": true, "cursor": {"line": 7}});
+        let calls = [("activity.add", &activity), ("presence.set", &sign)].repeat(25);
+        let calls =
+            calls.iter().map(|(method, params)| json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}));
+        theirs.socket.send_all(calls.map(|call| call.to_string())).await;
+        theirs.socket.send(tungstenite::Message::Ping(Default::default())).await;
+        theirs.socket.pong().await;
+        drop(theirs);
+        tab.until("the end of it", |tab| tab.typing.is_empty() && tab.cursors.is_empty()).await;
+        tab.until_present(&["ann"]).await;
+        // Nor does anybody who comes now see any of it.
+        let mut late = Tab::open(&server, &ann, mission).await;
+        late.show(json!({"cursor": round})).await;
+        late.until("where ann points", |tab| tab.cursors.get("ann") == Some(&json!(round))).await;
+        assert!(late.typing.is_empty() && late.cursors.len() == 1, "{:?} {:?}", late.typing, late.cursors);
+        drop(late);
+        tab.until("nobody to point", |tab| tab.cursors.is_empty()).await;
+    }
 }
 
 #[tokio::test]

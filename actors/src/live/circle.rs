@@ -137,7 +137,7 @@ impl Circle {
 
     /// In the tab of `person` was said, as word number `said`, what they look at; whether others see a difference.
     pub(super) fn look(&mut self, person: UserId, tab: u64, said: u64, looks_at: LooksAt) -> bool {
-        let Some(here) = self.people.iter_mut().find(|here| here.id == person) else { return false };
+        let Some(here) = self.whoever_is_in(person, tab) else { return false };
         let before = here.newest_look().map(|(_, looks_at)| looks_at);
         let Some(tab) = here.tabs.iter_mut().find(|known| known.id == tab) else { return false };
         if tab.looks_at.is_none_or(|(known, _)| known < said) {
@@ -146,9 +146,10 @@ impl Circle {
         before != here.newest_look().map(|(_, looks_at)| looks_at)
     }
 
-    /// `person` has seen the mission up to `seq`, or further already; whether others see a difference.
-    pub(super) fn see(&mut self, person: UserId, seq: u64) -> bool {
-        let Some(here) = self.people.iter_mut().find(|here| here.id == person) else { return false };
+    /// In the tab of `person` was said that they have seen the mission up to `seq`, if not further already;
+    /// whether others see a difference.
+    pub(super) fn see(&mut self, person: UserId, tab: u64, seq: u64) -> bool {
+        let Some(here) = self.whoever_is_in(person, tab) else { return false };
         let further = here.seen_seq.is_none_or(|seen| seen < seq);
         if further {
             here.seen_seq = Some(seq);
@@ -166,14 +167,20 @@ impl Circle {
         on: bool,
         until: Option<Instant>,
     ) -> bool {
-        let here = self.people.iter_mut().find(|here| here.id == person);
-        let Some(here) = here.filter(|here| here.tabs.iter().any(|known| known.id == tab)) else { return false };
+        let Some(here) = self.whoever_is_in(person, tab) else { return false };
         let known = here.gesture(gesture);
         let counts = known.as_ref().is_none_or(|known| known.said < said && (on || known.tab == tab));
         if counts {
             *known = Some(Gesturing { said, tab, on, until });
         }
         counts
+    }
+
+    /// `person`, if the tab is there. What was said in one that is gone, and was found good only then, counts no
+    /// more: nobody would take it back.
+    fn whoever_is_in(&mut self, person: UserId, tab: u64) -> Option<&mut Here> {
+        let here = self.people.iter_mut().find(|here| here.id == person)?;
+        here.tabs.iter().any(|known| known.id == tab && known.lingers_until.is_none()).then_some(here)
     }
 
     /// What is to be taken back since its time is over.
@@ -348,8 +355,8 @@ mod tests {
     #[test]
     fn what_was_seen_never_goes_back() {
         let (mut circle, _) = circle();
-        circle.join(&person(1), Timestamp::from_millis(1));
-        assert_eq!([7, 7, 3, 8].map(|seq| circle.see(person(1).id, seq)), [true, false, false, true]);
+        let (tab, _) = circle.join(&person(1), Timestamp::from_millis(1));
+        assert_eq!([7, 7, 3, 8].map(|seq| circle.see(person(1).id, tab, seq)), [true, false, false, true]);
         assert_eq!(circle.show().0[0].seen_seq, Some(8));
     }
 
@@ -372,6 +379,30 @@ mod tests {
         circle.gesture(typing, first, 4, true, until);
         circle.gesture((id, Gesture::Cursor), first, 5, true, None);
         assert_eq!(circle.leave(id, first, now), [typing, (id, Gesture::Cursor)]);
+    }
+
+    #[test]
+    fn what_is_found_good_only_when_its_tab_is_gone_counts_no_more() {
+        let (mut circle, now) = circle();
+        let id = person(1).id;
+        let (tab, _) = circle.join(&person(1), Timestamp::from_millis(1));
+        circle.show();
+        circle.look(id, tab, 1, step(1));
+        assert!(circle.gesture((id, Gesture::Cursor), tab, 2, true, None));
+        assert_eq!(circle.leave(id, tab, now), [(id, Gesture::Cursor)], "at once, though the person lingers");
+        for gesture in [Gesture::Cursor, Gesture::Typing] {
+            assert!(!circle.gesture((id, gesture), tab, 3, true, Some(now + GRACE)), "{gesture:?}");
+        }
+        assert!(!circle.look(id, tab, 4, step(2)));
+        assert!(!circle.see(id, tab, 9));
+        assert_eq!((circle.show().0[0].looks_at, circle.show().0[0].seen_seq), (Some(step(1)), None));
+        assert_eq!(circle.on_until(), None);
+        // The person's other tab is there, and counts.
+        let (other, _) = circle.join(&person(1), Timestamp::from_millis(2));
+        assert!(!circle.gesture((id, Gesture::Cursor), tab, 5, true, None));
+        assert!(circle.gesture((id, Gesture::Cursor), other, 6, true, None) && circle.see(id, other, 9));
+        circle.let_go(now + GRACE);
+        assert_eq!(circle.leave(id, other, now), [(id, Gesture::Cursor)]);
     }
 
     #[test]

@@ -218,7 +218,7 @@ impl Place {
             changed |= circle.look(self.person, self.tab, said, looks_at);
         }
         if let Some(seq) = what.seen_seq {
-            changed |= circle.see(self.person, seq);
+            changed |= circle.see(self.person, self.tab, seq);
         }
         if changed {
             self.feed.announce_soon(&mut inner, &self.hub);

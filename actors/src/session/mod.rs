@@ -155,9 +155,11 @@ impl Session {
         self.core.heard.set(Instant::now());
     }
 
-    /// The socket has ended, in whatever way: its place is free, also while calls are still under way.
+    /// The socket has ended, in whatever way: its place is free and its watches end, also while calls are still
+    /// under way. So nobody is shown typing whose connection is gone.
     pub fn left(&self) {
         self.core.pass.borrow_mut().take();
+        self.core.outbox.mute();
     }
 
     /// Ends the session with a goodbye.
