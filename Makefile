@@ -146,7 +146,7 @@ tools:
 .PHONY: node
 node:
 	@if ! command -v node >/dev/null 2>&1 || ! command -v npm >/dev/null 2>&1; then $(call need,nodejs npm,Node with npm); fi
-	@node -e 'process.exit(parseInt(process.versions.node) < $(NODE_OLDEST))' || { \
+	@node -e 'process.exit(parseInt(process.versions.node) < $(NODE_OLDEST) ? 1 : 0)' || { \
 		echo "node is $$(node --version): install Node $(NODE_OLDEST) or newer from https://nodejs.org, then run make again" >&2; exit 1; }
 
 # A browser, for the page of the TypeScript client.
