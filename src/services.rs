@@ -14,7 +14,7 @@ use flightdeck_actors::{
     agent::Keeper,
     dispatch::Desk,
     door::{Door, DoorRules, Pace},
-    live::{Boards, FeedRules},
+    live::{Boards, FeedRules, Past},
     registry::Registry,
     secrets::Secrets,
     session::{ResumeBounds, SessionRules},
@@ -107,6 +107,7 @@ pub(crate) fn start(settings: &Settings, layout: &Layout) -> anyhow::Result<Serv
     let Kept { store, journal, directory } = open_store(layout, settings.cache_bytes)?;
     let world = Arc::new(World {
         journal: journal.clone(),
+        past: Past::new(History::new(store.clone())),
         history: History::new(store.clone()),
         index: Index::new(store.clone()),
         inbox: Inbox::new(store.clone()),

@@ -18,11 +18,11 @@ use flightdeck_data::{
     recovery::{Recovered, RecoveryError, recover},
 };
 use flightdeck_protocol::{Code, Fault, MissionId, OrganizationId, Timestamp};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use uuid::Uuid;
 
 use crate::{
-    live::Feed,
+    live::{Feed, FeedBeginning},
     mission::{Beginning, Ended, LastUse, MissionActor, MissionHandle, Passivate, Stop, Why, restarting},
     world::World,
 };
@@ -32,6 +32,11 @@ const CRASHES: usize = 5;
 const CRASH_WINDOW: Duration = Duration::from_secs(60);
 /// How often idle missions are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How many missions are read back from disk at once; the others wait for their turn.
+const RECOVERIES: usize = 8;
+/// How many bytes of its newest events a mission that was read back keeps for those who watched it before,
+/// whether they come or not. What they need beyond that is read when the first of them asks.
+const KEPT_BYTES: usize = 32 * 1024;
 /// How long to wait before a mission that could not be brought back is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -74,6 +79,7 @@ impl Registry {
             quarantined: HashMap::new(),
             crashes: HashMap::new(),
             lives: AtomicU64::new(1),
+            recoveries: Arc::new(Semaphore::new(RECOVERIES)),
             stopping: false,
         };
         Self { shared, addr: supervisor.start() }
@@ -180,6 +186,7 @@ struct Supervisor {
     quarantined: HashMap<MissionId, String>,
     crashes: HashMap<MissionId, VecDeque<Instant>>,
     lives: AtomicU64,
+    recoveries: Arc<Semaphore>,
     stopping: bool,
 }
 
@@ -226,6 +233,9 @@ impl Supervisor {
         ctx: &mut Context<Self>,
     ) {
         let world = self.shared.world.clone();
+        let turns = self.recoveries.clone();
+        // A feed that is there has what it needs.
+        let keep_bytes = if feed.is_some() { 0 } else { KEPT_BYTES.min(world.tuning.feed.max_bytes) };
         let load = async move {
             let generation = world.journal.take_over(mission).await.map_err(|error| {
                 tracing::error!(%mission, %error, "the journal takes no mission over");
@@ -235,7 +245,12 @@ impl Supervisor {
                 Some(_) => Ok(fresh(mission)),
                 None => {
                     let history = world.history.clone();
-                    let read = tokio::task::spawn_blocking(move || recover(&history, mission)).await;
+                    let turn = turns.acquire_owned().await;
+                    let read = tokio::task::spawn_blocking(move || {
+                        let _turn = turn;
+                        recover(&history, mission, keep_bytes)
+                    });
+                    let read = read.await;
                     read.map_err(|_| RecoveryError::Panicked { mission }).and_then(|recovered| recovered)
                 }
             };
@@ -283,7 +298,7 @@ impl Supervisor {
     fn begin(
         &mut self,
         generation: u64,
-        recovered: Recovered,
+        mut recovered: Recovered,
         organization: OrganizationId,
         feed: Option<Arc<Feed>>,
         ctx: &mut Context<Self>,
@@ -293,8 +308,9 @@ impl Supervisor {
         let feed = feed.filter(|feed| feed.epoch == recovered.epoch && !feed.has_ended()).unwrap_or_else(|| {
             let head = recovered.state.seq();
             let shown = recovered.state.living().into_iter().flat_map(|mission| &mission.activity);
-            let activities = shown.map(|activity| activity.seq);
-            Arc::new(Feed::new((mission, organization), recovered.epoch, head, activities, world.tuning.feed))
+            let activities = shown.map(|activity| activity.seq).collect();
+            let beginning = FeedBeginning { head, newest: std::mem::take(&mut recovered.newest), activities };
+            Arc::new(Feed::new((mission, organization), recovered.epoch, beginning, world.tuning.feed))
         });
         let life = self.lives.fetch_add(1, Ordering::Relaxed);
         let supervisor = ctx.address().recipient();
@@ -408,6 +424,7 @@ fn fresh(mission: MissionId) -> Recovered {
         epoch: Uuid::now_v7(),
         last_hash: flightdeck_data::journal::FIRST_HASH,
         replayed: 0,
+        newest: Vec::new(),
     }
 }
 

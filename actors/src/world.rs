@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     agent::Keeper,
-    live::{Boards, FeedRules},
+    live::{Boards, FeedRules, Past},
     secrets::Secrets,
 };
 
@@ -25,6 +25,8 @@ pub struct World {
     pub journal: Journal,
     /// What was written of missions.
     pub history: History,
+    /// The same for those who watch, a few readings at a time.
+    pub past: Past,
     /// The index over missions.
     pub index: Index,
     /// What waits for people.

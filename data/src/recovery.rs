@@ -1,7 +1,11 @@
 //! Recovery: a mission from its newest snapshot and what came after.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
+use bytes::Bytes;
 use flightdeck_protocol::{EventFrame, MissionId};
 use uuid::Uuid;
 
@@ -21,6 +25,8 @@ pub struct Recovered {
     pub last_hash: [u8; 32],
     /// How many events were replayed on top of the snapshot.
     pub replayed: u64,
+    /// The newest of these as JSON, oldest first: as many as were asked for.
+    pub newest: Vec<Bytes>,
 }
 
 /// Why a mission could not be recovered.
@@ -46,15 +52,17 @@ pub enum RecoveryError {
     },
 }
 
-/// Reads `mission` back: the newest snapshot that is whole, and the tail.
+/// Reads `mission` back: the newest snapshot that is whole, and the tail, of which the newest events are
+/// kept as they are, up to `keep_bytes` of them.
 ///
 /// # Errors
 /// When there is none, or its history is damaged. Nothing is changed on disk.
-pub fn recover(history: &History, mission: MissionId) -> Result<Recovered, RecoveryError> {
-    catch_unwind(AssertUnwindSafe(|| read(history, mission))).unwrap_or(Err(RecoveryError::Panicked { mission }))
+pub fn recover(history: &History, mission: MissionId, keep_bytes: usize) -> Result<Recovered, RecoveryError> {
+    catch_unwind(AssertUnwindSafe(|| read(history, mission, keep_bytes)))
+        .unwrap_or(Err(RecoveryError::Panicked { mission }))
 }
 
-fn read(history: &History, mission: MissionId) -> Result<Recovered, RecoveryError> {
+fn read(history: &History, mission: MissionId, keep_bytes: usize) -> Result<Recovered, RecoveryError> {
     let failed = |source| RecoveryError::History { mission, source };
     let snapshot = history.load_snapshot(mission).map_err(failed)?;
     let base = snapshot.and_then(|snapshot| match serde_json::from_slice::<State>(&snapshot.body) {
@@ -68,11 +76,13 @@ fn read(history: &History, mission: MissionId) -> Result<Recovered, RecoveryErro
         Some((state, snapshot)) => (state, snapshot.seq, snapshot.last_hash, Some(snapshot.epoch)),
         None => (State::new(mission), 0, FIRST_HASH, None),
     };
+    let mut newest = Newest { events: VecDeque::new(), bytes: 0, most_bytes: keep_bytes };
     let replayed = history
         .replay(mission, from, hash, |record| {
             for event in &record.events {
                 let frame: EventFrame = serde_json::from_slice(event).map_err(|error| error.to_string())?;
                 state.apply(&frame)?;
+                newest.add(event);
             }
             Ok(())
         })
@@ -80,9 +90,27 @@ fn read(history: &History, mission: MissionId) -> Result<Recovered, RecoveryErro
     epoch = replayed.epoch.or(epoch);
     match epoch {
         Some(epoch) if state.seq() > 0 => {
-            Ok(Recovered { replayed: state.seq() - from, state, epoch, last_hash: replayed.last_hash })
+            let (replayed, last_hash) = (state.seq() - from, replayed.last_hash);
+            Ok(Recovered { state, epoch, last_hash, replayed, newest: newest.events.into() })
         }
         _ => Err(RecoveryError::Unknown(mission)),
+    }
+}
+
+/// The newest events, as many as fit.
+struct Newest {
+    events: VecDeque<Bytes>,
+    bytes: usize,
+    most_bytes: usize,
+}
+
+impl Newest {
+    fn add(&mut self, event: &Bytes) {
+        self.bytes += event.len();
+        self.events.push_back(event.clone());
+        while self.bytes > self.most_bytes {
+            self.bytes -= self.events.pop_front().map_or(self.bytes, |oldest| oldest.len());
+        }
     }
 }
 
@@ -99,7 +127,6 @@ pub fn snapshot(state: &State, epoch: Uuid, last_hash: [u8; 32]) -> serde_json::
 mod tests {
     use std::sync::Arc;
 
-    use bytes::Bytes;
     use flightdeck_protocol::{
         Event, Timestamp,
         model::{Author, Priority},
@@ -186,16 +213,29 @@ mod tests {
     #[tokio::test]
     async fn a_mission_comes_back_from_its_snapshot_and_the_tail() {
         let (store, mission, state) = stored().await;
-        let recovered = recover(&History::new(Arc::new(store)), mission).unwrap();
+        let recovered = recover(&History::new(Arc::new(store)), mission, 100).unwrap();
         assert_eq!((recovered.state, recovered.replayed), (state, 4));
         assert_eq!(recovered.epoch, Uuid::from_u128(9));
+    }
+
+    #[tokio::test]
+    async fn what_was_read_of_the_tail_is_kept_as_far_as_it_was_asked_for() {
+        let (store, mission, _) = stored().await;
+        let history = History::new(Arc::new(store));
+        let stored = |seq| history.read(mission, seq, seq, 0).unwrap().events.remove(0).1;
+        let of_two = stored(8).len() + stored(9).len();
+        let newest = |bytes| recover(&history, mission, bytes).unwrap().newest;
+        assert_eq!(newest(of_two), [8, 9].map(stored));
+        assert_eq!(newest(of_two - 1), [9].map(stored));
+        assert_eq!(newest(usize::MAX), [6, 7, 8, 9].map(stored), "no more than was read anyway");
+        assert!(newest(0).is_empty());
     }
 
     #[tokio::test]
     async fn a_damaged_snapshot_costs_time_and_nothing_else() {
         let (store, mission, state) = stored().await;
         damage(&store, Space::Snapshots);
-        let recovered = recover(&History::new(Arc::new(store)), mission).unwrap();
+        let recovered = recover(&History::new(Arc::new(store)), mission, 100).unwrap();
         assert_eq!((recovered.state, recovered.replayed), (state, 9));
     }
 
@@ -203,13 +243,13 @@ mod tests {
     async fn a_damaged_log_is_said_and_not_guessed_over() {
         let (store, mission, _) = stored().await;
         damage(&store, Space::Records);
-        let error = recover(&History::new(Arc::new(store)), mission).unwrap_err();
+        let error = recover(&History::new(Arc::new(store)), mission, 100).unwrap_err();
         assert!(matches!(error, RecoveryError::History { .. }), "{error}");
     }
 
     #[test]
     fn what_is_not_there_is_said() {
         let history = History::new(Arc::new(MemoryStore::default()));
-        assert!(matches!(recover(&history, MissionId::fresh()), Err(RecoveryError::Unknown(_))));
+        assert!(matches!(recover(&history, MissionId::fresh(), 0), Err(RecoveryError::Unknown(_))));
     }
 }

@@ -1,28 +1,26 @@
 //! A mission's feed: the newest events, encoded once, and who watches them.
 
 use std::{
-    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use flightdeck_protocol::{Fault, MissionId, OrganizationId, model::Author, operations::Logs};
 use uuid::Uuid;
 
 use super::{
-    Batch, Ends, Harm, LiveNews, News, Plan, Source, Topic,
+    Batch, Ends, Harm, LiveNews, News, Past, Plan, Source, Topic,
     batch::{Recent, is_far},
     faults::{Faults, Frame},
     hub::HubHandle,
     lane::{Due, Lane},
     listeners::Listeners,
     presence::Presence,
+    ring::Ring,
     tails::{Tail, Tails},
     words::Words,
 };
-
-/// What an event takes in bytes, as long as none was seen.
-const EVENT_BYTES: u64 = 400;
 
 /// The bounds of a feed.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +33,17 @@ pub struct FeedRules {
     pub presence_grace: Duration,
 }
 
+/// What a feed begins with.
+#[derive(Clone, Debug, Default)]
+pub struct FeedBeginning {
+    /// The position of the newest durable event.
+    pub head: u64,
+    /// The newest events as JSON, as far as they are at hand; the last of them is `head`.
+    pub newest: Vec<Bytes>,
+    /// The positions of the activities that the mission carries with it.
+    pub activities: Vec<u64>,
+}
+
 /// A mission's newest events and its watchers. Shared by the mission's actor,
 /// which publishes, and by the sessions that watch. It outlives a restart of the actor.
 pub struct Feed {
@@ -44,21 +53,17 @@ pub struct Feed {
     pub organization: OrganizationId,
     /// The history that positions count in.
     pub epoch: Uuid,
-    rules: FeedRules,
     faults: Faults,
     inner: Mutex<Inner>,
+    /// Held by whoever reads back what the ring lacks; the others who need it wait.
+    filling: tokio::sync::Mutex<()>,
 }
 
 /// What of a feed changes.
 pub(super) struct Inner {
-    /// Events `head - ring.len() + 1 ..= head`.
-    ring: VecDeque<News>,
-    ring_bytes: usize,
+    ring: Ring,
     /// What was just read of it, for the next who reads from the same position.
     tails: Tails,
-    /// How many events were published here, and their bytes: what a typical one takes.
-    published: (u64, u64),
-    head: u64,
     activities: Recent,
     pub(super) listeners: Listeners,
     pub(super) lane: Lane,
@@ -73,6 +78,8 @@ pub enum Reading {
     UpToDate,
     /// What comes after the cursor.
     Events(Tail),
+    /// The next event is not in memory, and may be after [`Feed::fill`]: the mission was away, and came back.
+    Away,
     /// The next event is not in memory any more: it must be read from the journal, up to `head`.
     Behind {
         /// The position of the newest event.
@@ -85,27 +92,23 @@ pub enum Reading {
 }
 
 impl Feed {
-    /// The feed of a mission whose newest durable event is `head`, and which carries the activities
-    /// with it whose positions `activities` are.
+    /// The feed of a mission that stands as `beginning` says.
     pub fn new(
         (mission, organization): (MissionId, OrganizationId),
         epoch: Uuid,
-        head: u64,
-        activities: impl IntoIterator<Item = u64>,
+        beginning: FeedBeginning,
         rules: FeedRules,
     ) -> Self {
+        let FeedBeginning { head, newest, activities } = beginning;
         Self {
             mission,
             organization,
             epoch,
-            rules,
             faults: Faults::default(),
+            filling: tokio::sync::Mutex::default(),
             inner: Mutex::new(Inner {
-                ring: VecDeque::new(),
-                ring_bytes: 0,
+                ring: Ring::new(head, rules.max_bytes, newest),
                 tails: Tails::default(),
-                published: (0, 0),
-                head,
                 activities: Recent::new(activities),
                 listeners: Listeners::default(),
                 lane: Lane::new(rules.live_interval),
@@ -117,12 +120,12 @@ impl Feed {
 
     /// The position of the newest published event.
     pub fn head(&self) -> u64 {
-        self.lock().head
+        self.lock().ring.head()
     }
 
     /// The bytes of `events` events, by what they took so far.
     pub fn typical_bytes(&self, events: u64) -> u64 {
-        self.lock().typical_bytes(events)
+        self.lock().ring.typical_bytes(events)
     }
 
     /// Ends the feed if nobody watches; says whether it did. Nobody can begin to watch it from then on.
@@ -176,19 +179,11 @@ impl Feed {
                 Ends::Stream(stream) => inner.lane.end(stream),
                 Ends::All => inner.lane.end_all(),
             }
-            inner.head += 1;
             if event.is_activity {
-                let seq = inner.head;
+                let seq = inner.ring.head() + 1;
                 inner.activities.add(seq);
             }
-            inner.ring_bytes += event.json.len();
-            inner.published.0 += 1;
-            inner.published.1 += event.json.len() as u64;
-            inner.ring.push_back(event);
-        }
-        while inner.ring_bytes > self.rules.max_bytes {
-            let Some(oldest) = inner.ring.pop_front() else { break };
-            inner.ring_bytes -= oldest.json.len();
+            inner.ring.push(event);
         }
         inner.tails.clear();
         inner.listeners.wake(self.topic());
@@ -241,11 +236,9 @@ impl Feed {
     /// died in between. Watchers read them from the journal. Says whether there are any.
     pub fn skip_to(&self, head: u64) -> bool {
         let mut inner = self.lock();
-        let skips = head > inner.head;
+        let skips = head > inner.ring.head();
         if skips {
-            inner.head = head;
-            inner.ring.clear();
-            inner.ring_bytes = 0;
+            inner.ring.skip_to(head);
             inner.tails.clear();
             inner.listeners.wake(self.topic());
         }
@@ -257,22 +250,22 @@ impl Feed {
     /// what the first of them has written.
     pub fn read(&self, cursor: u64, max_bytes: usize, logs: Logs) -> Reading {
         let inner = self.lock();
-        if cursor >= inner.head {
+        let head = inner.ring.head();
+        if cursor >= head {
             return inner.ended.clone().map_or(Reading::UpToDate, Reading::Ended);
         }
-        let waiting = inner.head - cursor;
-        let spares = logs == Logs::Coalesced && is_far(waiting, inner.typical_bytes(waiting));
+        let waiting = head - cursor;
+        let spares = logs == Logs::Coalesced && is_far(waiting, inner.ring.typical_bytes(waiting));
         let spared_before = if spares { inner.activities.oldest() } else { 0 };
-        let oldest = inner.head + 1 - inner.ring.len() as u64;
-        if cursor + 1 < oldest {
-            return Reading::Behind { head: inner.head, spared_before };
-        }
+        let Some(events) = inner.ring.after(cursor) else {
+            let is_away = inner.ring.lack().is_some();
+            return if is_away { Reading::Away } else { Reading::Behind { head, spared_before } };
+        };
         if !spares && let Some(tail) = inner.tails.after(cursor) {
             return Reading::Events(tail.clone());
         }
-        let head = inner.head;
         let mut batch = Batch::behind(cursor);
-        for event in inner.ring.iter().skip((cursor + 1 - oldest) as usize) {
+        for event in events {
             if event.is_log && batch.to + 1 < spared_before {
                 batch.leave_out();
             } else if batch.has_room(event.json.len(), max_bytes) {
@@ -285,30 +278,35 @@ impl Feed {
         // Written without the lock: where two threads do so at once, either may be kept.
         let tail = Tail::write(self.epoch, cursor + 1, &batch);
         let mut inner = self.lock();
-        if !spares && inner.head == head {
+        if !spares && inner.ring.head() == head {
             inner.tails.keep(cursor, tail.clone());
         }
         Reading::Events(tail)
+    }
+
+    /// Reads back from the journal what the ring has lost while the mission was away. However many need it,
+    /// one of them reads, and the others wait for that.
+    pub async fn fill(&self, past: &Past) {
+        let _turn = self.filling.lock().await;
+        let Some(lack) = self.lock().ring.lack() else { return };
+        let events = past.before(self.mission, lack).await.unwrap_or_else(|error| {
+            // Each who needs them reads for itself, and says what is wrong.
+            tracing::error!(mission = %self.mission, error, "a feed cannot be filled from the journal");
+            Vec::new()
+        });
+        self.lock().ring.fill(lack, events);
     }
 
     /// What goes on, for a watcher that has `seen` so much of it and has read every event up to
     /// `cursor`. Nothing where there are newer events: those come first.
     pub fn live_after(&self, cursor: u64, seen: &mut u64) -> Option<LiveNews> {
         let mut inner = self.lock();
-        if inner.head > cursor { None } else { inner.lane.after(seen) }
+        if inner.ring.head() > cursor { None } else { inner.lane.after(seen) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         // Each change below leaves the parts consistent at every step, so a panic elsewhere does not spoil them.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inner {
-    /// The bytes of `events` events, by what they took so far.
-    fn typical_bytes(&self, events: u64) -> u64 {
-        let (published, bytes) = self.published;
-        events.saturating_mul(bytes.checked_div(published).unwrap_or(EVENT_BYTES))
     }
 }
 
@@ -328,7 +326,8 @@ mod tests {
     fn feed(max_bytes: usize) -> Arc<Feed> {
         let minute = Duration::from_secs(60);
         let rules = FeedRules { max_bytes, live_interval: minute, presence_grace: minute };
-        Arc::new(Feed::new((MissionId::fresh(), OrganizationId::fresh()), Uuid::nil(), 10, [], rules))
+        let beginning = FeedBeginning { head: 10, ..FeedBeginning::default() };
+        Arc::new(Feed::new((MissionId::fresh(), OrganizationId::fresh()), Uuid::nil(), beginning, rules))
     }
 
     fn news(json: &'static str) -> News {
@@ -339,6 +338,7 @@ mod tests {
         match reading {
             Reading::Events(tail) => tail,
             Reading::UpToDate => panic!("up to date"),
+            Reading::Away => panic!("away"),
             Reading::Behind { head, .. } => panic!("behind {head}"),
             Reading::Ended(fault) => panic!("ended: {fault}"),
         }
@@ -383,7 +383,7 @@ mod tests {
             "older than the feed itself"
         );
         feed.skip_to(20);
-        assert!(matches!(feed.read(13, 100, Logs::Every), Reading::Behind { head: 20, spared_before: 0 }));
+        assert!(matches!(feed.read(13, 100, Logs::Every), Reading::Away));
     }
 
     #[test]
@@ -428,6 +428,8 @@ mod tests {
         assert_eq!(read(10, Logs::Every).1.len(), 300, "who wants all of it gets no frame that leaves anything out");
         assert_eq!(read(10, Logs::Coalesced).1.len(), 51, "nor the other way round");
         assert_eq!(read(200, Logs::Coalesced).1.len(), 110, "not far behind");
+        let lack = feed.lock().ring.lack().expect("older events than were seen here");
+        feed.lock().ring.fill(lack, Vec::new());
         assert!(matches!(feed.read(1, 100, Logs::Coalesced), Reading::Behind { head: 310, spared_before: 261 }));
     }
 }

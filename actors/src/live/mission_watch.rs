@@ -10,7 +10,7 @@ use flightdeck_protocol::{
 };
 
 use super::{
-    Batch, Feed, LiveNews, Next, Place, Reading, Source, Subscription, Tail, Topic, Watcher, faults::Frame,
+    Batch, Feed, LiveNews, Next, Past, Place, Reading, Source, Subscription, Tail, Topic, Watcher, faults::Frame,
     news::is_log,
 };
 
@@ -24,7 +24,7 @@ const PAGES: usize = 16;
 /// One session's watch of one mission.
 pub struct MissionWatch {
     watcher: Watcher,
-    history: History,
+    past: Past,
     /// `{"sub":…,`: how its frames begin.
     head: Bytes,
     cursor: u64,
@@ -43,10 +43,10 @@ pub struct MissionWatch {
 
 impl MissionWatch {
     /// The watch that `wish` asks for, of everything after `cursor`.
-    pub fn new(wish: &Watch, watcher: Watcher, history: History, cursor: u64) -> Self {
+    pub fn new(wish: &Watch, watcher: Watcher, past: Past, cursor: u64) -> Self {
         Self {
             watcher,
-            history,
+            past,
             head: super::frame_head(&wish.sub),
             cursor,
             logs: wish.logs,
@@ -102,14 +102,15 @@ impl MissionWatch {
     /// Reads on from the cursor, up to `head`, off the thread of the sockets. Log entries before
     /// `spared_before` are left out.
     fn read_journal(&self, head: u64, spared_before: u64) -> Next {
-        let (history, page) = (self.history.clone(), self.page.clone());
+        let (past, page) = (self.past.clone(), Rc::downgrade(&self.page));
         let (mission, cursor) = (self.watcher.feed().mission, self.cursor);
         Next::Load(Box::pin(async move {
-            let read = move || read_on(&history, mission, cursor, head, spared_before);
-            let read = tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string());
-            match read.and_then(|read| read) {
+            let read = move |history: &History| read_on(history, mission, cursor, head, spared_before);
+            match past.read(|| page.strong_count() > 0, read).await {
                 Ok(batch) => {
-                    *page.borrow_mut() = Some(batch);
+                    if let Some(page) = page.upgrade() {
+                        *page.borrow_mut() = batch;
+                    }
                     Ok(())
                 }
                 // There must have been some: the client is better off with a fresh start.
@@ -175,6 +176,13 @@ impl Subscription for MissionWatch {
         }
         match feed.read(self.cursor, FRAME_BYTES, self.logs) {
             Reading::Events(tail) => self.events_frame(&feed, tail),
+            Reading::Away => {
+                let past = self.past.clone();
+                Next::Load(Box::pin(async move {
+                    feed.fill(&past).await;
+                    Ok(())
+                }))
+            }
             Reading::Behind { head, spared_before } => self.read_journal(head, spared_before),
             Reading::Ended(fault) => Next::End(fault),
             // What may be lost goes to whoever has everything that may not.

@@ -13,6 +13,8 @@
 //! board, and a [`ListWatch`] is a cursor into that, with the few places that it shows.
 
 mod alarm;
+#[cfg(test)]
+mod away;
 mod batch;
 mod board;
 mod boards;
@@ -31,7 +33,9 @@ mod mission_watch;
 mod news;
 mod outbox;
 mod parting;
+mod past;
 mod presence;
+mod ring;
 mod roster;
 mod subscription;
 mod tails;
@@ -44,7 +48,7 @@ pub use batch::Batch;
 pub use board::{Change, Shown};
 pub use boards::{Boards, Shelf, ShownMission};
 pub use faults::{Harm, Plan};
-pub use feed::{Feed, FeedRules, Reading};
+pub use feed::{Feed, FeedBeginning, FeedRules, Reading};
 pub use hub::{Hub, HubHandle, Seat};
 pub use hubs::Hubs;
 pub use lane::LiveNews;
@@ -55,6 +59,7 @@ pub use mission_watch::MissionWatch;
 pub use news::{Ends, News};
 pub use outbox::{Outbox, OutboxView, Outgoing, Sent};
 pub use parting::{Advice, Owed};
+pub use past::Past;
 pub use presence::{Place, Watcher};
 pub use roster::Roster;
 pub use subscription::{Next, Source, Subscription, Topic};

@@ -70,8 +70,8 @@ impl Session {
             let (feed, watching) = self.prepare(watch, caller).await?;
             let told = tell(&watching)?;
             if let Some(watcher) = feed.attach(&caller.person, self.core.hub.handle(), Timestamp::now()) {
-                let history = self.core.desk.registry.world().history.clone();
-                let cursor = MissionWatch::new(watch, watcher, history, watching.seq);
+                let past = self.core.desk.registry.world().past.clone();
+                let cursor = MissionWatch::new(watch, watcher, past, watching.seq);
                 self.core.outbox.watch(&watch.sub, told, Box::new(cursor));
                 return Ok(());
             }
