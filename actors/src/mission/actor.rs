@@ -3,14 +3,13 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context, Handler, Recipient};
-use bytes::Bytes;
 use flightdeck_data::{
     index::Index,
-    journal::{Record, RecordError, SealedRecord, Submission},
+    journal::{SealedRecord, Submission},
     mission::{
         AgentCommand, Command, Context as Decided, Decision, Effect, State, decide, effects_on_recovery, follow,
     },
-    recovery::{self, Recovered},
+    recovery::Recovered,
     store::Write,
 };
 use flightdeck_protocol::{
@@ -26,6 +25,7 @@ use super::{
     agent_side::AgentSide,
     commit::{Answer, Confirmations},
     lists::ListNews,
+    log_end::{LogEnd, encode, frames},
     messages::{Committed, Why},
 };
 use crate::{
@@ -35,10 +35,6 @@ use crate::{
 
 /// How many messages may wait for the actor.
 const MAILBOX: usize = 512;
-/// What most events need at least, in bytes.
-const EVENT_BYTES: usize = 512;
-/// How many bytes of events go into one record; a single larger event has one of its own.
-const RECORD_BYTES: usize = 64 * 1024;
 
 /// A mission at work.
 pub struct MissionActor {
@@ -46,8 +42,7 @@ pub struct MissionActor {
     pub(super) world: Arc<World>,
     pub(super) agent: AgentSide,
     pub(super) feed: Arc<Feed>,
-    epoch: Uuid,
-    last_hash: [u8; 32],
+    log_end: LogEnd,
     generation: u64,
     last_ticket: u64,
     /// The ticket that the journal confirmed last.
@@ -56,8 +51,6 @@ pub struct MissionActor {
     in_flight: VecDeque<InFlight>,
     /// The entry in the index as it was last written.
     pub(super) indexed: Option<Arc<MissionSummary>>,
-    events_since_snapshot: u64,
-    bytes_since_snapshot: usize,
     stopping: Option<oneshot::Sender<()>>,
     ready: Option<oneshot::Sender<()>>,
     watch: DeathWatch,
@@ -105,20 +98,17 @@ impl MissionActor {
         // Until it ends in another way, it panicked.
         let ended = Ended { mission: recovered.state.id, life, why: Why::Panicked };
         Self {
+            log_end: LogEnd::of(&recovered),
             indexed: recovered.state.living().map(|mission| Arc::new(mission.summary())),
             state: recovered.state,
             world,
             agent: AgentSide::default(),
             feed,
-            epoch: recovered.epoch,
-            last_hash: recovered.last_hash,
             generation,
             last_ticket: 0,
             confirmed: 0,
             confirmations: None,
             in_flight: VecDeque::new(),
-            events_since_snapshot: recovered.replayed,
-            bytes_since_snapshot: 0,
             stopping: None,
             ready: Some(ready),
             watch: DeathWatch { supervisor, ended: Some(ended) },
@@ -170,8 +160,7 @@ impl MissionActor {
         let cause = cause.map(|(command, operation)| Cause { command, operation: operation.to_owned() });
         let frames = frames(&self.state, &mut decision, &context, cause.as_ref());
         let events = encode(&frames)?;
-        let records = self.seal(&context, cause.as_ref(), frames[0].seq, &events)?;
-        let bytes = records.iter().map(SealedRecord::size).sum();
+        let records = self.log_end.seal(&context, cause.as_ref(), frames[0].seq, &events)?;
         for frame in &frames {
             match follow(&mut self.state, frame) {
                 Ok(more) => effects.extend(more),
@@ -179,8 +168,8 @@ impl MissionActor {
                 Err(what) => panic!("mission {}: {what}", self.state.id),
             }
         }
-        self.last_hash = records.last().map_or(self.last_hash, SealedRecord::hash);
-        let (extra, news) = self.extra_writes(&frames, bytes);
+        self.log_end.went_on(&records, events.len());
+        let (extra, news) = self.extra_writes(&frames);
         let events: Vec<News> = frames.iter().zip(events).map(|(frame, json)| News::of(frame, json)).collect();
         let answer = answer(&self.state, &decision);
         self.send_off(Writing { records, extra, events, news }, effects, answer, &context, ctx);
@@ -223,48 +212,12 @@ impl MissionActor {
         self.queue(InFlight::Decided { ticket: self.last_ticket, events, news, effects, answer }, ctx);
     }
 
-    /// The records of a decision: one, or several where the events are too many for one. They go down together.
-    fn seal(
-        &self,
-        context: &Decided,
-        cause: Option<&Cause>,
-        first_seq: u64,
-        events: &[Bytes],
-    ) -> Result<Vec<SealedRecord>, Fault> {
-        let (author, cause) = (json(&context.by)?, cause.map(json).transpose()?);
-        let (mut records, mut hash, mut seq) = (Vec::new(), self.last_hash, first_seq);
-        let mut rest = events;
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let fits = rest.iter().take_while(|event| {
-                bytes += event.len();
-                bytes <= RECORD_BYTES
-            });
-            let (now, later) = rest.split_at(fits.count().max(1));
-            let record = Record {
-                first_seq: seq,
-                at_ms: context.at.as_millis(),
-                author: author.clone(),
-                cause: cause.clone(),
-                epoch: self.epoch,
-                prev_hash: hash,
-                events: now.to_vec(),
-            };
-            let record = record.seal().map_err(too_large)?;
-            hash = record.hash();
-            seq += now.len() as u64;
-            records.push(record);
-            rest = later;
-        }
-        Ok(records)
-    }
-
     fn confirmations(&mut self, ctx: &mut Context<Self>) -> Arc<Confirmations> {
         self.confirmations.get_or_insert_with(|| Arc::new(Confirmations(ctx.address()))).clone()
     }
 
     /// What goes down together with the events: the index, and now and then a snapshot.
-    fn extra_writes(&mut self, frames: &[EventFrame], bytes: usize) -> (Vec<Write>, Option<Box<ListNews>>) {
+    fn extra_writes(&mut self, frames: &[EventFrame]) -> (Vec<Write>, Option<Box<ListNews>>) {
         let mut extra = Vec::new();
         let Some(mission) = &self.state.mission else { return (extra, None) };
         for frame in frames {
@@ -273,23 +226,7 @@ impl MissionActor {
             }
         }
         let news = self.list_news(frames, &mut extra);
-        self.events_since_snapshot += frames.len() as u64;
-        self.bytes_since_snapshot += bytes;
-        let tuning = &self.world.tuning;
-        if self.events_since_snapshot >= tuning.snapshot_events || self.bytes_since_snapshot >= tuning.snapshot_bytes {
-            let snapshot = recovery::snapshot(&self.state, self.epoch, self.last_hash)
-                .map_err(|error| error.to_string())
-                .and_then(|snapshot| {
-                    self.world.history.snapshot_writes(self.state.id, &snapshot).map_err(|error| error.to_string())
-                });
-            match snapshot {
-                Ok(writes) => extra.extend(writes),
-                // The log is the truth; recovery takes longer, that is all.
-                Err(error) => tracing::warn!(mission = %self.state.id, error, "no snapshot could be made"),
-            }
-            self.events_since_snapshot = 0;
-            self.bytes_since_snapshot = 0;
-        }
+        extra.extend(self.log_end.snapshot_if_due(&self.state, &self.world));
         (extra, news)
     }
 
@@ -494,38 +431,6 @@ impl MissionActor {
     pub(super) fn address(ctx: &Context<Self>) -> Addr<Self> {
         ctx.address()
     }
-}
-
-fn frames(state: &State, decision: &mut Decision, context: &Decided, cause: Option<&Cause>) -> Vec<EventFrame> {
-    let events = std::mem::take(&mut decision.events).into_iter().zip(state.seq() + 1..);
-    events
-        .map(|(event, seq)| EventFrame { seq, at: context.at, by: context.by.clone(), cause: cause.cloned(), event })
-        .collect()
-}
-
-/// Each event as JSON: these bytes go to disk and to every watcher.
-fn encode(frames: &[EventFrame]) -> Result<Vec<Bytes>, Fault> {
-    let mut json = Vec::with_capacity(EVENT_BYTES);
-    let encode = |frame| {
-        json.clear();
-        serde_json::to_writer(&mut json, frame).map_err(|error| internal(&error))?;
-        // Kept for as long as the feed has it, so in a buffer of its own size.
-        Ok(Bytes::copy_from_slice(&json))
-    };
-    frames.iter().map(encode).collect()
-}
-
-fn json(value: &impl serde::Serialize) -> Result<String, Fault> {
-    serde_json::to_string(value).map_err(|error| internal(&error))
-}
-
-fn internal(error: &serde_json::Error) -> Fault {
-    tracing::error!(%error, "an event cannot be written as JSON");
-    Fault::new(Code::Internal, "the server failed to write down what was decided; nothing was changed")
-}
-
-fn too_large(error: RecordError) -> Fault {
-    Fault::new(Code::TooLarge, format!("what follows from this is too large to be stored: {error}; ask for less"))
 }
 
 fn unwritten() -> Fault {

@@ -9,6 +9,7 @@ mod commit;
 mod handle;
 mod last_use;
 mod lists;
+mod log_end;
 mod messages;
 
 pub(crate) use actor::Beginning;
