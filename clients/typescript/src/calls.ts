@@ -7,7 +7,10 @@ import { backoff, type Backoff } from "./timing.js";
 
 /** How calls wait. */
 export interface CallRules {
-  /** Calls that wait at most; one more is refused with {@link QueueFull}. */
+  /**
+   * Calls that wait at most: for a connection, for room on it, or because the server has no room for them now. One
+   * more is refused with {@link QueueFull}; one that was sent, and would wait, ends with what the server said.
+   */
   queuedCalls: number;
   /** Characters of their parameters at most. */
   queuedCharacters: number;
@@ -34,8 +37,11 @@ export class Calls {
   readonly #rules: CallRules;
   /** What is to be sent, in order. */
   readonly #waiting: Call[] = [];
-  /** What was sent, or waits for its turn to be sent again. */
+  /** What was sent: as much as the server takes at once. */
   readonly #underWay = new Set<Call>();
+  /** What the server had no room for, until it is sent again. */
+  readonly #later = new Set<Call>();
+  /** Characters of the parameters of what waits. */
   #size = 0;
   #session: Session | undefined;
   #ended: Ended | undefined;
@@ -44,9 +50,9 @@ export class Calls {
     this.#rules = rules;
   }
 
-  /** Calls that wait for a connection, or for room on it. */
+  /** Calls that wait. */
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#waiting.length + this.#later.size;
   }
 
   /** Calls `method`, now or as soon as there is a connection, within `timeoutMs` from now. */
@@ -54,9 +60,8 @@ export class Calls {
     return new Promise((resolve, reject) => {
       if (this.#ended !== undefined) return reject(this.#ended);
       const size = JSON.stringify(params).length;
-      const { queuedCalls, queuedCharacters } = this.#rules;
-      if (this.#waiting.length >= queuedCalls || this.#size + size > queuedCharacters) {
-        return reject(new QueueFull(`${this.#waiting.length} calls wait already; ${method} was not sent`));
+      if (!this.#hasRoom(size)) {
+        return reject(new QueueFull(`${this.waiting} calls wait already; ${method} was not sent`));
       }
       const call: Call = {
         method,
@@ -97,7 +102,7 @@ export class Calls {
   /** There will be no connection: everyone is told, now and from now on. */
   end(error: Ended): void {
     this.#ended = error;
-    for (const call of [...this.#waiting, ...this.#underWay]) {
+    for (const call of [...this.#waiting, ...this.#underWay, ...this.#later]) {
       call.unhear();
       call.settle({ error });
     }
@@ -128,7 +133,9 @@ export class Calls {
         this.#underWay.delete(call);
         return this.#waitFirst(call);
       }
-      if (error instanceof Refused && later(error, call.again)) return this.#sendLater(call, error);
+      if (error instanceof Refused && isLater(error, call.again) && this.#hasRoom(call.size)) {
+        return this.#sendLater(call, error);
+      }
       call.settle({ error });
     });
   }
@@ -136,12 +143,21 @@ export class Calls {
   /** The server has no room for it now, and did nothing, or may be asked twice. */
   #sendLater(call: Call, refusal: Refused): void {
     const spread = backoff(call.attempts - 1, this.#rules.backoff, this.#rules.random);
+    this.#underWay.delete(call);
+    this.#later.add(call);
+    this.#size += call.size;
     const timer = setTimeout(() => {
-      this.#underWay.delete(call);
+      this.#later.delete(call);
+      this.#size -= call.size;
       this.#waitFirst(call);
       this.pump();
     }, (refusal.retryAfterMs ?? 0) + spread);
     call.unhear = () => clearTimeout(timer);
+  }
+
+  #hasRoom(size: number): boolean {
+    const { queuedCalls, queuedCharacters } = this.#rules;
+    return this.waiting < queuedCalls && this.#size + size <= queuedCharacters;
   }
 
   #wait(call: Call): void {
@@ -149,7 +165,7 @@ export class Calls {
     this.#size += call.size;
   }
 
-  /** What was sent once goes before what never was; it has its place in the bound already. */
+  /** What was sent once goes before what never was. It may be over the bound, by as much as was sent at once. */
   #waitFirst(call: Call): void {
     const place = this.#waiting.findIndex((other) => other.attempts === 0);
     this.#waiting.splice(place < 0 ? this.#waiting.length : place, 0, call);
@@ -158,6 +174,7 @@ export class Calls {
 
   #forget(call: Call): void {
     this.#underWay.delete(call);
+    if (this.#later.delete(call)) this.#size -= call.size;
     const place = this.#waiting.indexOf(call);
     if (place >= 0) {
       this.#waiting.splice(place, 1);
@@ -167,7 +184,7 @@ export class Calls {
 }
 
 /** Whether a refusal says that the same request may be taken a little later. */
-function later({ temporary, kind }: Refused, again: boolean): boolean {
+function isLater({ temporary, kind }: Refused, again: boolean): boolean {
   // Of these the server says that it did nothing; of the other nobody knows.
   const nothingDone = kind === "overloaded" || kind === "rate_limited";
   return temporary && (nothingDone || (again && kind === "unavailable"));

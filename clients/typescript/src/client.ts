@@ -2,15 +2,16 @@
 
 import { socketAddress } from "./address.js";
 import { Calls } from "./calls.js";
-import { Disconnected, Ended, FlightdeckError, Refused, SignedOut, asError } from "./errors.js";
-import type { Closing, Method, Methods, MissionId, Notifications, SessionOpened } from "./generated.js";
+import { Ended, type FlightdeckError } from "./errors.js";
+import type { Method, Methods, MissionId, Notifications, SessionOpened } from "./generated.js";
 import { guarded } from "./idem.js";
+import { Keeper, type KeeperRules, type Kept } from "./keeper.js";
 import { Inbox, MissionList, type MissionsQuery } from "./lists.js";
 import { Listeners } from "./listeners.js";
-import { Session, type Closed, type SocketConstructor } from "./session.js";
+import type { Session, SocketConstructor } from "./session.js";
 import type { Host, Subscription } from "./subscription.js";
-import { backoff, sleep, type Backoff } from "./timing.js";
-import { askForToken, keepRenewed, type TokenRequest, type TokenSource } from "./tokens.js";
+import type { Backoff } from "./timing.js";
+import type { TokenSource } from "./tokens.js";
 import { MissionWatch, type WatchOptions } from "./watch.js";
 
 /** How a client behaves. All but the first two have sensible defaults; times are in milliseconds. */
@@ -47,29 +48,14 @@ export type ClientState =
   | { name: "waiting"; why: FlightdeckError; retryInMs: number }
   | { name: "ended"; why: Ended };
 
-/** A connection that held this long starts the waits over. */
-const HELD_MS = 5_000;
-
-/** How one connection went. */
-interface Over {
-  why: FlightdeckError;
-  comeBack: boolean;
-  /** When to come back, if the server said so. */
-  afterMs?: number;
-  /** What to ask for the next token with. */
-  next: TokenRequest;
-  /** Whether it held for a while. */
-  held: boolean;
-}
-
 /** A live session with a server, for as long as it is wanted. */
 export class Client implements Host {
   readonly backoff: Backoff;
   readonly random: () => number;
 
-  readonly #options: ClientOptions;
-  readonly #address: string;
+  readonly #callTimeoutMs: number;
   readonly #calls: Calls;
+  readonly #rules: KeeperRules;
   readonly #states = new Listeners<ClientState>();
   readonly #troubles = new Listeners<FlightdeckError>();
   readonly #notices = new Listeners<{ method: string; params: unknown }>();
@@ -79,13 +65,11 @@ export class Client implements Host {
   #state: ClientState = { name: "idle" };
   #session: Session | undefined;
   #user: SessionOpened["user"] | undefined;
-  #run: AbortController | undefined;
-  /** Ends the present wait. */
-  #hurry: (() => void) | undefined;
+  /** What keeps it connected, while that is wanted. */
+  #run: { keeper: Keeper; stop: AbortController } | undefined;
 
   constructor(options: ClientOptions) {
-    this.#options = options;
-    this.#address = socketAddress(options.url);
+    this.#callTimeoutMs = options.callTimeoutMs ?? 30_000;
     this.backoff = options.backoff ?? { firstMs: 500, longestMs: 20_000 };
     this.random = options.random ?? Math.random;
     this.#calls = new Calls({
@@ -94,6 +78,18 @@ export class Client implements Host {
       backoff: this.backoff,
       random: this.random,
     });
+    this.#rules = {
+      address: socketAddress(options.url),
+      token: options.token,
+      tokenTimeoutMs: options.tokenTimeoutMs ?? 15_000,
+      session: {
+        ...(options.WebSocket && { WebSocket: options.WebSocket }),
+        connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
+        pingEveryMs: options.pingEveryMs ?? 20_000,
+      },
+      backoff: this.backoff,
+      random: this.random,
+    };
   }
 
   /** How it is with the connection. */
@@ -124,13 +120,13 @@ export class Client implements Host {
   /** Connects, and stays connected until {@link close}. After an end that was final it begins anew. */
   connect(): this {
     if (this.#run !== undefined) return this;
-    const run = new AbortController();
-    this.#run = run;
+    const stop = new AbortController();
+    const keeper = new Keeper(this.#rules, this.#kept, stop.signal);
+    this.#run = { keeper, stop };
     this.#calls.begin();
     globalThis.addEventListener?.("online", this.#online);
-    void this.#stay(run.signal).then((end) => {
-      if (run.signal.aborted || end === undefined) return;
-      this.#stop(end);
+    void keeper.run().then((end) => {
+      if (!stop.signal.aborted) this.#stop(end);
     });
     return this;
   }
@@ -154,7 +150,7 @@ export class Client implements Host {
   /** Ends the session, all watches, and all calls that wait. */
   close(): void {
     for (const subscription of [...this.#subscriptions]) subscription.close();
-    this.#stop(new Ended("the client was closed"));
+    this.#stop(new Ended("closed", "the client was closed"));
   }
 
   /**
@@ -172,7 +168,7 @@ export class Client implements Host {
     params: Methods[M]["params"],
     options: { timeoutMs?: number } = {},
   ): Promise<Methods[M]["result"]> {
-    const timeoutMs = options.timeoutMs ?? this.#options.callTimeoutMs ?? 30_000;
+    const timeoutMs = options.timeoutMs ?? this.#callTimeoutMs;
     return this.#calls.call(method, guarded(method, params), timeoutMs);
   }
 
@@ -221,114 +217,28 @@ export class Client implements Host {
   #stop(end: Ended): void {
     const run = this.#run;
     this.#run = undefined;
-    run?.abort();
+    run?.stop.abort();
     globalThis.removeEventListener?.("online", this.#online);
     this.#detach();
     this.#calls.end(end);
     this.#become({ name: "ended", why: end });
   }
 
-  readonly #online = (): void => this.#hurry?.();
+  readonly #kept: Kept = {
+    connecting: () => this.#become({ name: "connecting" }),
+    opened: (session) => this.#attach(session),
+    lost: () => this.#detach(),
+    waiting: (why, retryInMs) => this.#become({ name: "waiting", why, retryInMs }),
+    notified: (method, params) => this.#notified(method, params),
+    roomy: () => this.#calls.pump(),
+    trouble: (error) => this.#troubles.tell(error),
+  };
+
+  readonly #online = (): void => this.#run?.keeper.hurry();
 
   #become(state: ClientState): void {
     this.#state = state;
     this.#states.tell(state);
-  }
-
-  /** One connection after the other, until it is over for good. */
-  async #stay(signal: AbortSignal): Promise<Ended | undefined> {
-    let attempt = 0;
-    let request: TokenRequest = { reason: "connect" };
-    while (!signal.aborted) {
-      this.#become({ name: "connecting" });
-      const over = await this.#connection(request, signal);
-      if (signal.aborted) return undefined;
-      if (!over.comeBack) {
-        const code = over.why instanceof Disconnected ? over.why.code : undefined;
-        return new Ended(over.why.message, code, { cause: over.why });
-      }
-      if (over.held) attempt = 0;
-      // A token that is not taken is exchanged at once, the first time.
-      const atOnce = over.next.reason === "refused" && request.reason !== "refused";
-      const spread = atOnce ? 0 : backoff(attempt++, this.backoff, this.random);
-      const retryInMs = Math.round(Math.max(over.afterMs ?? 0, over.held && over.afterMs !== undefined ? 0 : spread));
-      request = over.next;
-      this.#become({ name: "waiting", why: over.why, retryInMs });
-      await this.#wait(retryInMs, signal);
-    }
-    return undefined;
-  }
-
-  async #wait(ms: number, signal: AbortSignal): Promise<void> {
-    const wait = new AbortController();
-    const stop = (): void => wait.abort();
-    this.#hurry = stop;
-    signal.addEventListener("abort", stop);
-    await sleep(ms, wait.signal);
-    signal.removeEventListener("abort", stop);
-    this.#hurry = undefined;
-  }
-
-  /** One connection, from getting a token to its end. It never rejects. */
-  async #connection(request: TokenRequest, signal: AbortSignal): Promise<Over> {
-    const { source, timeoutMs } = { source: this.#options.token, timeoutMs: this.#options.tokenTimeoutMs ?? 15_000 };
-    let token: string;
-    try {
-      token = await askForToken(source, request, timeoutMs);
-    } catch (error) {
-      const why = asError(error, "there is no token");
-      return { why, comeBack: !(error instanceof SignedOut), next: request, held: false };
-    }
-    if (signal.aborted) return { why: new Ended("the client was closed"), comeBack: false, next: request, held: false };
-    let session: Session;
-    try {
-      session = await this.#open(token, signal);
-    } catch (error) {
-      return refused(asError(error, "there is no session"), token);
-    }
-    const since = Date.now();
-    const renewals = new AbortController();
-    const renewal = {
-      source,
-      timeoutMs,
-      backoff: this.backoff,
-      random: this.random,
-      renewed: (newer: string) => (token = newer),
-      failed: (error: FlightdeckError) => this.#troubles.tell(error),
-      signedOut: (error: SignedOut) => this.#stop(new Ended(error.message, undefined, { cause: error })),
-    };
-    void keepRenewed(session, token, renewal, renewals.signal);
-    this.#attach(session);
-    const closed = await session.closed;
-    renewals.abort();
-    if (!signal.aborted) this.#detach();
-    return this.#ended(closed, token, Date.now() - since >= HELD_MS);
-  }
-
-  async #open(token: string, signal: AbortSignal): Promise<Session> {
-    const session = await Session.open(
-      this.#address,
-      token,
-      { notified: (method, params) => this.#notified(method, params), roomy: () => this.#calls.pump() },
-      {
-        ...(this.#options.WebSocket && { WebSocket: this.#options.WebSocket }),
-        connectTimeoutMs: this.#options.connectTimeoutMs ?? 10_000,
-        pingEveryMs: this.#options.pingEveryMs ?? 20_000,
-      },
-    );
-    const end = (): void => session.close();
-    signal.addEventListener("abort", end);
-    void session.closed.then(() => signal.removeEventListener("abort", end));
-    if (signal.aborted) end();
-    return session;
-  }
-
-  #ended(closed: Closed, token: string, held: boolean): Over {
-    const why = new Disconnected(closed.reason, true, closed.code);
-    const expired = closed.code === 4001;
-    const next: TokenRequest = expired ? { reason: "expired", rejected: token } : { reason: "connect" };
-    const afterMs = closed.closing && comeBackAfter(closed.closing, this.random);
-    return { why, comeBack: closed.comeBack, next, held, ...(afterMs !== undefined && { afterMs }) };
   }
 
   #attach(session: Session): void {
@@ -354,18 +264,4 @@ export class Client implements Host {
     // What comes late about a watch that is over is of no interest to anyone.
     else if (sub === undefined) this.#notices.tell({ method, params });
   }
-}
-
-/** When the server said to come back, with a part of chance. */
-function comeBackAfter({ reconnect_after_ms, jitter_ms }: Closing, random: () => number): number | undefined {
-  return reconnect_after_ms === undefined ? undefined : reconnect_after_ms + random() * (jitter_ms ?? 0);
-}
-
-/** What to do when a session could not be opened with `token`. */
-function refused(why: FlightdeckError, token: string): Over {
-  const stale = why instanceof Refused && why.kind === "unauthenticated";
-  const next: TokenRequest = stale ? { reason: "refused", rejected: token } : { reason: "connect" };
-  const afterMs = why instanceof Refused ? why.retryAfterMs : undefined;
-  const comeBack = !(why instanceof Disconnected) || why.code < 4500 || why.code > 4999;
-  return { why, comeBack, next, held: false, ...(afterMs !== undefined && { afterMs }) };
 }

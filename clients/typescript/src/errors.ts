@@ -56,20 +56,35 @@ export class Disconnected extends FlightdeckError {
   }
 }
 
+/** Whether a close code says not to come back: 4500 to 4999. */
+export function isFinal(code: number): boolean {
+  return code >= 4500 && code <= 4999;
+}
+
 /** Nothing came in time. Of a request that was sent nobody knows whether it was carried out. */
 export class TimedOut extends FlightdeckError {}
 
 /** Too much waits already; nothing was sent. */
 export class QueueFull extends FlightdeckError {}
 
-/** The client is closed, or was told not to come back. */
+/**
+ * Why there will be no connection, or nothing more of a watch. `closed`: this side closed it. `signed_out`: the token
+ * callback threw {@link SignedOut}. `refused`: the server let nobody in, for a reason that does not pass, or took none
+ * of several tokens in a row. `dismissed`: the server ended the session with a close code that says not to come back.
+ * `unsupported`: there is no WebSocket here, or the server speaks another protocol.
+ */
+export type EndedReason = "closed" | "signed_out" | "refused" | "dismissed" | "unsupported";
+
+/** It is over, and trying again would not help; the error that it ended with, if there is one, is the `cause`. */
 export class Ended extends FlightdeckError {
+  readonly reason: EndedReason;
   /** The close code, if a server said it. */
   readonly code: number | undefined;
 
-  constructor(message: string, code?: number, options?: ErrorOptions) {
+  constructor(reason: EndedReason, message: string, options: ErrorOptions & { code?: number } = {}) {
     super(message, options);
-    this.code = code;
+    this.reason = reason;
+    this.code = options.code;
   }
 }
 

@@ -2,7 +2,7 @@
 
 export { Client, type ClientOptions, type ClientState } from "./client.js";
 export * from "./commands.js";
-export { Disconnected, Ended, FlightdeckError, QueueFull, Refused, SignedOut, TimedOut } from "./errors.js";
+export { Disconnected, Ended, FlightdeckError, QueueFull, Refused, SignedOut, TimedOut, type EndedReason } from "./errors.js";
 export * from "./generated.js";
 export { freshIdem } from "./idem.js";
 export { Inbox, MissionList, applyInboxChanges, applyMissionChanges, inListOrder, type MissionsQuery } from "./lists.js";

@@ -1,6 +1,6 @@
 // One connection: calls matched to their answers, heartbeats both ways, and an end that everyone who waits is told of.
 
-import { Disconnected, FlightdeckError, Refused, TimedOut } from "./errors.js";
+import { Disconnected, Ended, type FlightdeckError, Refused, TimedOut, isFinal } from "./errors.js";
 import {
   CLOSE_CODES,
   FAULTS,
@@ -86,19 +86,25 @@ export class Session {
   }
 
   /**
-   * Connects to the socket at `address` and opens the session with `token`.
+   * Connects to the socket at `address` and opens the session with `token`; `signal` ends it, also half way.
    *
    * @throws {Refused} when the server does not take the token
    * @throws {Disconnected} when there is no connection, or it is lost
    * @throws {TimedOut} when it takes too long
+   * @throws {Ended} when the server speaks another protocol, or there is no WebSocket here
    */
   static async open(
     address: string,
     token: string,
     handlers: SessionHandlers,
     options: SessionOptions,
+    signal?: AbortSignal,
   ): Promise<Session> {
     const wire = new Wire(address, handlers, options);
+    const end = (): void => wire.close();
+    signal?.addEventListener("abort", end);
+    void wire.closed.then(() => signal?.removeEventListener("abort", end));
+    if (signal?.aborted) end();
     const late = setTimeout(() => {
       wire.fail(new TimedOut(`${address} did not open a session within ${options.connectTimeoutMs} ms`));
     }, options.connectTimeoutMs);
@@ -109,7 +115,7 @@ export class Session {
           if ("error" in outcome) return reject(outcome.error);
           const opened: SessionOpened = outcome.result;
           if (opened.profile !== PROFILE) {
-            return reject(new FlightdeckError(`the server speaks ${opened.profile}, and this client ${PROFILE}`));
+            return reject(new Ended("unsupported", `the server speaks ${opened.profile}, and this client ${PROFILE}`));
           }
           wire.adopt(opened);
           resolve(opened);
@@ -215,7 +221,8 @@ class Wire {
     this.closed = new Promise((resolve) => (this.#settleClosed = resolve));
     const Socket = options.WebSocket ?? (globalThis.WebSocket as SocketConstructor | undefined);
     if (Socket === undefined) {
-      throw new FlightdeckError(
+      throw new Ended(
+        "unsupported",
         "there is no WebSocket here: give one as the option WebSocket, or use Node 22, or Node 20 with --experimental-websocket",
       );
     }
@@ -348,7 +355,7 @@ class Wire {
   #ended(code: number, reason: string): void {
     const known = (CLOSE_CODES as Record<number, { reason: string }>)[code];
     const why = reason || known?.reason || "the connection was lost";
-    this.#over({ code, reason: why, comeBack: code < 4500 || code > 4999 });
+    this.#over({ code, reason: why, comeBack: !isFinal(code) });
   }
 
   #over(closed: Closed): void {

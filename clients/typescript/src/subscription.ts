@@ -77,7 +77,7 @@ export abstract class Subscription {
   /** Ends it. */
   close(): void {
     const [session, name] = [this.session, this.#name];
-    this.#finish(new Ended("the watch was closed by this side"));
+    this.#finish(new Ended("closed", "the watch was closed by this side"));
     // Whatever the answer is, nothing more is heard of it.
     if (name !== undefined) session?.request(this.ending, { sub: name }, () => undefined);
   }

@@ -175,8 +175,9 @@ test("where there is no WebSocket the client says so", async () => {
   try {
     Reflect.deleteProperty(globalThis, "WebSocket");
     const client = new Client({ url: "http://127.0.0.1:9", token: () => "any", backoff: QUICK }).connect();
-    assert.match((await become(client, "waiting")).why.message, /there is no WebSocket here/);
-    client.close();
+    const { why } = await become(client, "ended");
+    assert.match(why.message, /there is no WebSocket here/);
+    assert.equal(why.reason, "unsupported");
   } finally {
     globalThis.WebSocket = platform;
   }

@@ -30,7 +30,9 @@ pub(super) fn fresh_idem() -> String {
 
 /// The calls of a client.
 pub(super) struct Calls {
-    /// A place for each call that waits for a connection, or for its turn on it.
+    /// A place for each call that waits: for a connection, for its turn on it, or because the server has no
+    /// room for it now. What was sent, and lost with its connection, waits beside them: no more than the
+    /// server takes at once.
     queue: Semaphore,
     queued: usize,
     timeout: Duration,
@@ -67,50 +69,53 @@ impl Calls {
         again: bool,
     ) -> Result<R, ClientError> {
         let mut refusals = 0;
+        let mut turn = match turn_now(now) {
+            Some(turn) => turn,
+            None => {
+                let _waiting = self.queue.try_acquire().map_err(|_| {
+                    ClientError::QueueFull(format!("{} calls wait already; {method} was not sent", self.queued))
+                })?;
+                turn_later(now).await?
+            }
+        };
         loop {
-            let (link, place) = self.turn(now, method).await?;
+            let (link, place) = turn;
             let unanswered = match link.ask(method, params, place).await {
                 Ok(answer) => return Ok(answer),
                 Err(unanswered) => unanswered,
             };
-            match unanswered.error {
-                ClientError::Closed(_) if again || !unanswered.sent => link.gone(now).await,
+            turn = match unanswered.error {
+                ClientError::Closed(_) if again || !unanswered.sent => {
+                    link.gone(now).await;
+                    turn_later(now).await?
+                }
                 ClientError::Fault(fault) if again && is_later(&fault) => {
+                    let Ok(_waiting) = self.queue.try_acquire() else { return Err(ClientError::Fault(fault)) };
                     let after = Duration::from_millis(fault.data.retry_after_ms.unwrap_or(0));
                     sleep(after + chance_of(after) + self.backoff.wait(refusals)).await;
                     refusals += 1;
+                    turn_later(now).await?
                 }
                 error => return Err(error),
             }
         }
     }
+}
 
-    /// A connection, and a place on it.
-    async fn turn(
-        &self,
-        now: &mut watch::Receiver<Now>,
-        method: &str,
-    ) -> Result<(Arc<Link>, OwnedSemaphorePermit), ClientError> {
-        if let Some(turn) = turn_now(now) {
-            return Ok(turn);
-        }
-        let _waiting = self.queue.try_acquire().map_err(|_| {
-            ClientError::QueueFull(format!(
-                "{} calls wait for a connection already; {method} was not sent",
-                self.queued
-            ))
-        })?;
-        loop {
-            let link = open(now).await?;
-            match link.place().await {
-                Some(place) => return Ok((link, place)),
-                None => link.gone(now).await,
-            }
+/// A connection, and a place on it.
+type Turn = (Arc<Link>, OwnedSemaphorePermit);
+
+async fn turn_later(now: &mut watch::Receiver<Now>) -> Result<Turn, ClientError> {
+    loop {
+        let link = open(now).await?;
+        match link.place().await {
+            Some(place) => return Ok((link, place)),
+            None => link.gone(now).await,
         }
     }
 }
 
-fn turn_now(now: &watch::Receiver<Now>) -> Option<(Arc<Link>, OwnedSemaphorePermit)> {
+fn turn_now(now: &watch::Receiver<Now>) -> Option<Turn> {
     let Now::Open(link) = &*now.borrow() else { return None };
     link.place_now().map(|place| (Arc::clone(link), place))
 }

@@ -30,7 +30,9 @@ pub struct ClientOptions {
     pub call_timeout: Duration,
     /// How long a token may take to come; then it is asked for again.
     pub token_timeout: Duration,
-    /// Calls that wait for a connection, or for their turn on it, at most.
+    /// Calls that wait for a connection, for their turn on it, or because the server has no room for them now,
+    /// at most. One more is refused with [`ClientError::QueueFull`]; one that was sent, and would wait, ends with
+    /// what the server said.
     pub queued_calls: usize,
 }
 
@@ -356,6 +358,49 @@ mod tests {
         let (first, second) = tokio::join!(client.call::<ListUsers>(Empty {}), client.call::<ListUsers>(Empty {}));
         assert!(matches!(first, Err(ClientError::TimedOut(_))), "{first:?}");
         assert!(matches!(second, Err(ClientError::QueueFull(_))), "{second:?}");
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_is_never_said_to_be_unsent_for_want_of_room() {
+        let desk = Desk::open().await;
+        let client = client(&desk, ClientOptions { queued_calls: 1, ..quick() });
+        let mut peer = desk.accept().await;
+        peer.opened().await;
+        client.ready().await.unwrap();
+        let both = || async {
+            tokio::join!(client.call_once::<SendMessage>(message()), client.call_once::<SendMessage>(message()))
+        };
+        // The connection is lost with both: both go on, though only one may wait that was never sent.
+        let serving = async {
+            peer.asked().await;
+            peer.asked().await;
+            drop(peer);
+            let mut peer = desk.accept().await;
+            peer.opened().await;
+            for _ in 0..2 {
+                let request = peer.asked().await;
+                let id = uuid::Uuid::from_u128(1);
+                peer.answer(&request, json!({"mission": id, "seq": 7, "command": id})).await;
+            }
+            peer
+        };
+        let ((one, other), mut peer) = tokio::join!(both(), serving);
+        assert_eq!((one.unwrap().seq, other.unwrap().seq), (7, 7));
+        // The server has no room for both: one waits for it, and the other is told what the server said.
+        let serving = async {
+            let (one, other) = (peer.asked().await, peer.asked().await);
+            for request in [one, other] {
+                let fault = Fault::overloaded("the queue", 1);
+                peer.say(json!({"jsonrpc": "2.0", "id": request["id"], "error": fault})).await;
+            }
+            let again = peer.asked().await;
+            let id = uuid::Uuid::from_u128(1);
+            peer.answer(&again, json!({"mission": id, "seq": 8, "command": id})).await;
+        };
+        let ((one, other), ()) = tokio::join!(both(), serving);
+        let (carried_out, refused) = if one.is_ok() { (one, other) } else { (other, one) };
+        assert_eq!(carried_out.unwrap().seq, 8);
+        assert!(refused.as_ref().unwrap_err().fault().is_some_and(|f| f.code == Code::Overloaded), "{refused:?}");
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 // A socket whose other end is written by the test, for what a real server says seldom or never.
 
-import type { SessionOpened, SocketConstructor, SocketLike } from "../../src/index.js";
+import { FAULTS, type SessionOpened, type SocketConstructor, type SocketLike } from "../../src/index.js";
 
 interface Request {
   id: number | string;
@@ -16,6 +16,8 @@ export class FarEnd implements SocketLike {
   onerror: SocketLike["onerror"] = null;
   /** What came, in order. */
   readonly requests: Request[] = [];
+  /** Whether the client let go of it. */
+  closed = false;
   readonly #answers: Answers;
 
   constructor(answers: Answers) {
@@ -26,8 +28,9 @@ export class FarEnd implements SocketLike {
   send(text: string): void {
     const request: Request = JSON.parse(text);
     this.requests.push(request);
-    const result = this.#answers[request.method]?.(request.params, this);
-    if (result !== undefined) queueMicrotask(() => this.#say({ id: request.id, result }));
+    const answer = this.#answers[request.method]?.(request.params, this);
+    if (answer === undefined) return;
+    queueMicrotask(() => this.#say({ id: request.id, ...(answer instanceof No ? { error: answer.fault } : { result: answer }) }));
   }
 
   /** Answers a request that nothing was given for. */
@@ -46,6 +49,7 @@ export class FarEnd implements SocketLike {
   }
 
   close(): void {
+    this.closed = true;
     this.onmessage = null;
   }
 
@@ -54,7 +58,17 @@ export class FarEnd implements SocketLike {
   }
 }
 
-/** What the other end answers to each method; nothing where nothing is given. */
+/** A refusal. */
+export class No {
+  readonly fault: { code: number; message: string; data: { kind: string; name: string; temporary: boolean; retry_after_ms?: number } };
+
+  constructor(name: keyof typeof FAULTS, retry_after_ms?: number) {
+    const { code, kind, temporary } = FAULTS[name];
+    this.fault = { code, message: `no: ${name}`, data: { kind, name, temporary, ...(retry_after_ms !== undefined && { retry_after_ms }) } };
+  }
+}
+
+/** What the other end answers to each method, a {@link No} where it refuses; nothing where nothing is given. */
 export type Answers = Record<string, (params: any, far: FarEnd) => unknown>;
 
 /** A maker of sockets whose other ends answer so; and all of them, the newest last. */
@@ -70,7 +84,7 @@ export function scripted(answers: Answers): { WebSocket: SocketConstructor; ends
   return { WebSocket: Scripted, ends };
 }
 
-const OPENED = {
+export const OPENED = {
   profile: "flightdeck.v1",
   user: { id: "00000000-0000-7000-8000-000000000001", username: "olga" },
   expires_at: "2100-01-01T00:00:00Z",
