@@ -7,7 +7,7 @@ use std::sync::{
 
 use flightdeck_protocol::{
     Code, Event, MissionId,
-    client::{Client, ClientState, FixedToken, Follow, Followed, LiveMission, TokenError, Tokens},
+    client::{Client, ClientState, FixedToken, Follow, Followed, LiveMission, Presenting, TokenError, Tokens},
     model::{MissionStatus, Role},
     operations::{CancelMission, ListMissions, ListOrder, MissionCancel, MissionQuery, MissionsWatch},
 };
@@ -150,6 +150,32 @@ async fn a_list_of_missions_is_right_again_after_a_restart() {
     door.now_to(&server);
     within("what is left", list.until(|items| ids(items) == [third, second])).await.expect("a list");
     within("the inbox", inbox.until(|items| items.is_empty())).await.expect("an inbox");
+}
+
+#[tokio::test]
+async fn what_a_person_does_is_told_again_after_a_kill_nine() {
+    let mut server = Server::start().await;
+    let ann = server.admin("ann").await;
+    let vera = server.member(&ann, Role::Viewer, "vera").await;
+    let door = Door::to(&server).await;
+    let id = server.mission(&ann, None, json!({})).await;
+    let (hers, theirs) = (client(&door, &ann).mission(id), client(&door, &vera).mission(id));
+    hers.present(Presenting { seen_seq: Some(1), ..Presenting::default() });
+    let seen = |live: &LiveMission| {
+        let people = live.presence().map(|presence| presence.people).unwrap_or_default();
+        people.iter().any(|person| person.name == "ann" && person.seen_seq == Some(1))
+    };
+    within("what ann has seen", theirs.until(seen)).await.expect("a mission");
+    hers.present(Presenting { cursor: Some(json!({"line": 3})), ..Presenting::default() });
+    let points = |live: &LiveMission| live.live().cursors.iter().any(|cursor| cursor.at["line"] == 3);
+    within("where ann points", theirs.until(points)).await.expect("a mission");
+
+    server.kill_nine().await;
+    within("the loss", theirs.until(|live| !live.is_caught_up())).await.expect("a mission");
+    assert!(!seen(&theirs) && !points(&theirs), "nobody knows while nothing is heard");
+    server.start_again().await;
+    door.now_to(&server);
+    within("all of it again", theirs.until(|live| seen(live) && points(live))).await.expect("a mission");
 }
 
 /// Signs in anew for each token; every second time something goes wrong first.

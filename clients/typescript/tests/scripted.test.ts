@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import test, { type TestContext } from "node:test";
-import { CLOSE_CODES, Client, Disconnected, QueueFull, type ClientState, type Mission } from "../src/index.js";
+import { CLOSE_CODES, Client, Disconnected, Ended, QueueFull, type ClientState, type Mission } from "../src/index.js";
 import { patiently } from "./support/server.js";
-import { scripted, type Answers } from "./support/scripted.js";
+import { No, scripted, type Answers } from "./support/scripted.js";
 
 const MISSION = "00000000-0000-7000-8000-00000000000a";
 const EPOCH = "00000000-0000-4000-8000-000000000001";
@@ -144,6 +144,42 @@ test("what is neither there nor left out is missing: it is asked for, once, from
   await patiently("the watch", watch.until(({ state }) => state === "live"));
   assert.equal(watch.mission?.seq, 4);
   assert.deepEqual(asked, [{ since: undefined, logs: undefined }, { since: { epoch: EPOCH, seq: 4 }, logs: undefined }]);
+});
+
+test("who closes a watch while it is being asked for hears nothing of what the server says to that", async (t) => {
+  const unhandled: unknown[] = [];
+  const note = (error: unknown): void => void unhandled.push(error);
+  process.on("unhandledRejection", note);
+  t.after(() => process.off("unhandledRejection", note));
+  // The watch is not answered before its end was asked for; the server then refuses it, for good or for now.
+  for (const name of ["subscription_not_found", "overloaded"] as const) {
+    const { client, ends } = await open(t, { "mission.unwatch": () => ({}), "missions.unwatch": () => ({}), "inbox.unwatch": () => ({}) });
+    const troubles: unknown[] = [];
+    client.onTrouble((error) => troubles.push(error));
+    const watches = [client.watch(MISSION), client.watchMissions(), client.watchInbox()];
+    const far = ends[0]!;
+    const asked = far.requests.filter(({ method }) => method.endsWith(".watch"));
+    assert.equal(asked.length, 3);
+    const told: string[] = [];
+    for (const watch of watches) {
+      watch.subscribe(() => told.push(watch.state));
+      watch.close();
+      assert.ok(watch.error instanceof Ended && watch.error.reason === "closed", String(watch.error));
+    }
+    assert.deepEqual(far.requests.slice(-3).map(({ method, params }) => [method, params["sub"]]), asked.map(({ method, params }) => [method.replace("watch", "unwatch"), params["sub"]]));
+    for (const { id } of asked) far.reply(id, { error: new No(name, 1).fault });
+    const anew = client.watch(MISSION);
+    const again = far.requests.at(-1)!;
+    assert.ok(again.method === "mission.watch" && again.params["sub"] !== asked[0]!.params["sub"]);
+    far.reply(again.id, { result: { mission: MISSION, sub: again.params["sub"], epoch: EPOCH, seq: 1, head: 1, resumed: false, snapshot } });
+    assert.equal(anew.state, "live");
+    // As long as a watch that was refused for now would have waited.
+    await new Promise((soon) => setTimeout(soon, 20));
+    assert.deepEqual([told, troubles, client.state.name, watches.map(({ state }) => state)], [Array(3).fill("ended"), [], "open", Array(3).fill("ended")]);
+    assert.equal(far.requests.filter(({ method }) => method.endsWith(".watch")).length, 4);
+    client.close();
+  }
+  assert.deepEqual(unhandled, []);
 });
 
 test("what a person does is told one request at a time, the newest of each field, and later where the server says so", async (t) => {

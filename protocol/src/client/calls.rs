@@ -103,9 +103,10 @@ impl Calls {
 }
 
 /// A connection, and a place on it.
-type Turn = (Arc<Link>, OwnedSemaphorePermit);
+pub(super) type Turn = (Arc<Link>, OwnedSemaphorePermit);
 
-async fn turn_later(now: &mut watch::Receiver<Now>) -> Result<Turn, ClientError> {
+/// A connection and a place on it, as soon as there is both.
+pub(super) async fn turn_later(now: &mut watch::Receiver<Now>) -> Result<Turn, ClientError> {
     loop {
         let link = open(now).await?;
         match link.place().await {
@@ -115,7 +116,8 @@ async fn turn_later(now: &mut watch::Receiver<Now>) -> Result<Turn, ClientError>
     }
 }
 
-fn turn_now(now: &watch::Receiver<Now>) -> Option<Turn> {
+/// The same, if there is both at once.
+pub(super) fn turn_now(now: &watch::Receiver<Now>) -> Option<Turn> {
     let Now::Open(link) = &*now.borrow() else { return None };
     link.place_now().map(|place| (Arc::clone(link), place))
 }

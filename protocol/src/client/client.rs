@@ -265,11 +265,13 @@ mod tests {
         Code, Fault,
         client::{
             FixedToken, TokenError,
+            calls::turn_now,
             testing::{Desk, mission_id},
         },
         notification::{Close, SESSION_CLOSING},
         operations::{Empty, ListUsers, MessageSend, MissionRef, PauseMission, SendMessage},
     };
+    use futures_util::FutureExt as _;
     use serde_json::json;
     use std::sync::atomic::{AtomicU32, Ordering};
     use tokio::sync::Notify;
@@ -386,21 +388,20 @@ mod tests {
         };
         let ((one, other), mut peer) = tokio::join!(both(), serving);
         assert_eq!((one.unwrap().seq, other.unwrap().seq), (7, 7));
-        // The server has no room for both: one waits for it, and the other is told what the server said.
+        // The server has no room for either: one waits for it, and the other is told what the server said.
         let serving = async {
             let (one, other) = (peer.asked().await, peer.asked().await);
             for request in [one, other] {
-                let fault = Fault::overloaded("the queue", 1);
+                let fault = Fault::overloaded("the queue", 3_600_000);
                 peer.say(json!({"jsonrpc": "2.0", "id": request["id"], "error": fault})).await;
             }
-            let again = peer.asked().await;
-            let id = uuid::Uuid::from_u128(1);
-            peer.answer(&again, json!({"mission": id, "seq": 8, "command": id})).await;
         };
-        let ((one, other), ()) = tokio::join!(both(), serving);
-        let (carried_out, refused) = if one.is_ok() { (one, other) } else { (other, one) };
-        assert_eq!(carried_out.unwrap().seq, 8);
-        assert!(refused.as_ref().unwrap_err().fault().is_some_and(|f| f.code == Code::Overloaded), "{refused:?}");
+        let one = Box::pin(client.call_once::<SendMessage>(message()));
+        let other = Box::pin(client.call_once::<SendMessage>(message()));
+        let (first, ()) = tokio::join!(futures_util::future::select(one, other), serving);
+        let (told, waiting) = first.factor_first();
+        assert!(told.as_ref().unwrap_err().fault().is_some_and(|fault| fault.code == Code::Overloaded), "{told:?}");
+        assert!(waiting.now_or_never().is_none(), "it has the only place to wait");
     }
 
     #[tokio::test]
@@ -429,6 +430,36 @@ mod tests {
         for call in calls {
             call.await.unwrap().unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_keeps_its_place_until_the_server_has_answered() {
+        let desk = Desk::open().await;
+        let client = client(&desk, quick());
+        let mut peer = desk.accept().await;
+        peer.opened().await;
+        client.ready().await.unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..4 {
+            let abandoned = tokio::spawn({
+                let client = client.clone();
+                async move { client.call::<ListUsers>(Empty {}).await }
+            });
+            waiting.push(peer.asked().await);
+            abandoned.abort();
+            assert!(abandoned.await.unwrap_err().is_cancelled());
+        }
+        assert!(turn_now(&client.now()).is_none(), "the server has four in hand");
+        let call = client.call::<SendMessage>(message());
+        let serving = async {
+            peer.answer(&waiting[2], json!({"items": []})).await;
+            let request = peer.asked().await;
+            assert_eq!(request["method"], "message.send");
+            let id = uuid::Uuid::from_u128(1);
+            peer.answer(&request, json!({"mission": id, "seq": 7, "command": id})).await;
+        };
+        let (sent, ()) = tokio::join!(call, serving);
+        assert_eq!(sent.unwrap().seq, 7);
     }
 
     #[tokio::test]

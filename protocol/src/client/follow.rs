@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::{
-    Client, ClientError, Tokens,
+    Client, ClientError, Presenting, Tokens,
+    presence::Presenter,
     subscription::{Over, Subject, keep},
 };
 use crate::{
@@ -78,6 +79,7 @@ pub enum Followed {
 pub struct Follow {
     queue: mpsc::Receiver<(Followed, Option<Position>)>,
     position: Option<Position>,
+    presenter: Presenter,
     /// Keeps the connection.
     _client: Client,
 }
@@ -93,10 +95,18 @@ impl Follow {
     pub(super) fn over(client: Client, mission: MissionId, options: WatchOptions) -> Self {
         let (out, queue) = mpsc::channel(QUEUE);
         let gone = out.clone();
-        let follower = Follower { mission, options, position: options.since, out };
+        let presenter = Presenter::new();
+        let follower = Follower { mission, options, position: options.since, presenter: presenter.clone(), out };
         let unwanted = async move { gone.closed().await };
-        tokio::spawn(keep(client.now(), client.backoff(), follower, unwanted));
-        Self { queue, position: options.since, _client: client }
+        let keeping = keep(client.now(), client.backoff(), follower, unwanted);
+        let telling = presenter.clone().tell(client.now(), client.backoff(), mission);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = keeping => {}
+                never = telling => match never {},
+            }
+        });
+        Self { queue, position: options.since, presenter, _client: client }
     }
 
     /// What comes next; `None` after [`Followed::Ended`]. May be dropped half way without a loss.
@@ -104,6 +114,17 @@ impl Follow {
         let (followed, position) = self.queue.recv().await?;
         self.position = position;
         Some(followed)
+    }
+
+    /// Tells the others who watch what this person looks at, has seen, writes, or points at: the fields that are
+    /// there. It may be called at every movement: the newest of each field is told as fast as the server takes it.
+    /// It may be lost, and what lasts is told again on every new connection.
+    pub fn present(&self, what: Presenting) {
+        self.presenter.present(what);
+    }
+
+    pub(super) fn presenter(&self) -> Presenter {
+        self.presenter.clone()
     }
 
     /// The position after what [`Follow::next`] last gave: resume from here to miss nothing.
@@ -116,6 +137,7 @@ struct Follower {
     mission: MissionId,
     options: WatchOptions,
     position: Option<Position>,
+    presenter: Presenter,
     out: mpsc::Sender<(Followed, Option<Position>)>,
 }
 
@@ -132,6 +154,7 @@ impl Subject for Follower {
         if !watching.resumed {
             self.position = Some(Position { epoch: watching.epoch, seq: watching.seq });
         }
+        self.presenter.began();
         let Watching { head, resumed, reason, .. } = watching;
         self.give(Followed::Connected { head, resumed, reason }).await?;
         match watching.snapshot {
@@ -150,6 +173,7 @@ impl Subject for Follower {
     }
 
     async fn lost(&mut self, why: String, retry_in: Duration) -> Result<(), Over> {
+        self.presenter.lost();
         self.give(Followed::Disconnected { why, retry_in }).await
     }
 
@@ -221,6 +245,7 @@ impl Follower {
 mod tests {
     use super::*;
     use crate::{
+        Code, Fault,
         client::{
             ClientOptions, FixedToken, Options, TokenError,
             testing::{Desk, events, mission_id, snapshot},
@@ -335,6 +360,28 @@ mod tests {
         assert_eq!(seqs(follow.next().await), [6]);
         assert!(matches!(follow.next().await, Some(Followed::Skipped(Span { from: 7, to: 9 }))));
         assert_eq!(follow.position(), since(9));
+    }
+
+    #[tokio::test]
+    async fn who_lets_go_of_a_watch_that_is_being_asked_for_hears_nothing_of_it_and_may_ask_anew() {
+        let desk = Desk::open().await;
+        let client = Client::start(&desk.url, good());
+        let mut peer = desk.accept().await;
+        peer.opened().await;
+        let given_up = client.watch(mission_id());
+        let asked = peer.asked_to_watch().await;
+        drop(given_up);
+        let unwatch = peer.asked().await;
+        assert_eq!((&unwatch["method"], &unwatch["params"]["sub"]), (&json!("mission.unwatch"), &json!(asked.1.sub)));
+        peer.answer(&unwatch, json!({})).await;
+        let ended = Fault::new(Code::SubscriptionNotFound, "the watch was ended before it stood");
+        peer.say(json!({"jsonrpc": "2.0", "id": asked.0["id"], "error": ended})).await;
+
+        let mut follow = client.watch(mission_id());
+        let again = peer.asked_to_watch().await;
+        assert_ne!(again.1.sub, asked.1.sub);
+        peer.watching(&again, snapshot(3), EPOCH).await;
+        assert_eq!(connected(&mut follow).await, (3, false));
     }
 
     #[tokio::test]

@@ -134,14 +134,14 @@ impl Link {
         Arc::clone(&self.places).acquire_owned().await.ok()
     }
 
-    /// Asks, on a place that was taken for it.
+    /// Asks, on a place that was taken for it, and that is free again once the server has answered.
     pub(super) async fn ask<R: DeserializeOwned, P: Serialize>(
         &self,
         method: &str,
         params: &P,
-        _place: OwnedSemaphorePermit,
+        place: OwnedSemaphorePermit,
     ) -> Result<R, Unanswered> {
-        let text = self.session.exchange(method, params).await?;
+        let text = self.session.exchange(method, params, Some(place)).await?;
         frame::answer(&text, method).map_err(Unanswered::of)
     }
 

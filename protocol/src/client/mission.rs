@@ -7,8 +7,9 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use super::{
-    Client, ClientError, Follow, Followed, Live, WatchOptions, frame,
+    Client, ClientError, Follow, Followed, Live, Presenting, WatchOptions, frame,
     optimistic::{Expect, Optimistic},
+    presence::Presenter,
 };
 use crate::{
     CommandId, Event, Operation,
@@ -27,6 +28,7 @@ pub struct LiveMission {
 
 struct Inner {
     state: watch::Sender<State>,
+    presenter: Presenter,
     task: tokio::task::AbortHandle,
 }
 
@@ -50,8 +52,9 @@ impl LiveMission {
         // A fold begins with a snapshot.
         let follow = client.watch_with(mission, WatchOptions { since: None, ..options });
         let state = watch::Sender::new(State::default());
+        let presenter = follow.presenter();
         let task = tokio::spawn(fold(follow, client.clone(), state.clone())).abort_handle();
-        let inner = Arc::new(Inner { state, task });
+        let inner = Arc::new(Inner { state, presenter, task });
         Self { client, inner }
     }
 
@@ -85,6 +88,11 @@ impl LiveMission {
     /// Who is there; nothing before the server said so.
     pub fn presence(&self) -> Option<MissionPresence> {
         self.inner.state.borrow().presence.clone()
+    }
+
+    /// Tells the others what this person does here: see [`Follow::present`].
+    pub fn present(&self, what: Presenting) {
+        self.inner.presenter.present(what);
     }
 
     /// What goes on and is never stored.

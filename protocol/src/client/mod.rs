@@ -48,12 +48,14 @@ mod live;
 mod mission;
 mod notices;
 mod optimistic;
+mod presence;
 mod renew;
 mod session;
 mod subscription;
 #[cfg(test)]
 mod testing;
 mod token;
+mod wire;
 
 pub use backoff::Backoff;
 pub use client::{Client, ClientOptions, ClientState};
@@ -64,5 +66,6 @@ pub use live::{Live, LiveCursor, LiveText, LiveTyping};
 pub use mission::{Changes, LiveMission};
 pub use notices::{Notices, RawNotice};
 pub use optimistic::expected_id;
+pub use presence::Presenting;
 pub use session::{Options, Session};
 pub use token::{FixedToken, TokenError, Tokens};

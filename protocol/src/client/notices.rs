@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
     ClientError, Closed, frame,
-    session::{Outgoing, Shared},
+    wire::{Outgoing, Shared},
 };
 use crate::notification::Notice;
 

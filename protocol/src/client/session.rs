@@ -1,44 +1,27 @@
 //! One connection: requests pipelined and matched by id, heartbeats answered, the end told to everyone who waits.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use futures_util::{
-    SinkExt, StreamExt,
-    stream::{SplitSink, SplitStream},
-};
+use futures_util::StreamExt as _;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    task::JoinHandle,
-    time::timeout,
-};
-use tokio_tungstenite::tungstenite::{Message, Utf8Bytes, protocol::CloseFrame};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
     ClientError, Closed, Notices,
-    connect::{Socket, open_socket},
+    connect::open_socket,
     frame,
+    wire::{Outgoing, Shared, read, write},
 };
 use crate::{
     Operation,
     ids::MissionId,
-    notification::{Notice, SESSION_OPENED},
-    operations::{Heartbeat, OpenSession, SessionOpen, SessionOpened},
+    operations::{OpenSession, SessionOpen, SessionOpened},
 };
 
 /// Requests that wait to be written; a caller waits when there are more.
 const OUTGOING: usize = 64;
-/// How long the server has to answer a close frame.
-const GOODBYE: Duration = Duration::from_secs(2);
-const PING: &str = r#"{"jsonrpc":"2.0","method":"session.ping","params":{}}"#;
 
 /// How a session behaves.
 #[derive(Clone, Copy, Debug)]
@@ -76,12 +59,6 @@ pub struct Session {
     out: mpsc::Sender<Outgoing>,
 }
 
-/// What goes to the writing task.
-pub(super) enum Outgoing {
-    Text(String),
-    Close,
-}
-
 /// Why there is no answer to a request.
 pub(super) struct Unanswered {
     pub(super) error: ClientError,
@@ -93,68 +70,6 @@ impl Unanswered {
     /// The request was sent, and this is what came of it.
     pub(super) fn of(error: ClientError) -> Self {
         Self { error, sent: true }
-    }
-}
-
-/// How often to ping, how long to wait, and whether it is over.
-#[derive(Clone, Copy)]
-struct Pace {
-    ping_every: Duration,
-    silence: Duration,
-    /// This side wants to leave.
-    leaving: bool,
-    over: bool,
-}
-
-/// What the handles and the two tasks share.
-pub(super) struct Shared {
-    next_id: AtomicU64,
-    state: Mutex<State>,
-    pace: watch::Sender<Pace>,
-}
-
-#[derive(Default)]
-struct State {
-    pending: HashMap<u64, oneshot::Sender<Utf8Bytes>>,
-    closed: Option<Closed>,
-}
-
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn closed(&self) -> Option<Closed> {
-        self.state().closed.clone()
-    }
-
-    /// Notes the end, once, and lets go of everyone who waits for an answer.
-    fn end(&self, closed: Closed) {
-        let mut state = self.state();
-        state.closed.get_or_insert(closed);
-        state.pending.clear();
-        drop(state);
-        self.pace.send_modify(|pace| pace.over = true);
-    }
-
-    fn adopt(&self, heartbeat: Heartbeat) {
-        self.pace.send_modify(|pace| {
-            pace.ping_every = pace.ping_every.min(Duration::from_millis(heartbeat.timeout_ms.max(30) / 3));
-            pace.silence = Duration::from_millis(heartbeat.interval_ms.saturating_mul(3).saturating_add(10_000));
-        });
-    }
-
-    fn error(&self) -> ClientError {
-        ClientError::Closed(self.closed().unwrap_or_else(|| Closed::abnormal("the connection cannot be written to")))
-    }
-}
-
-/// Takes a request off the list when its caller stops waiting.
-struct Waiting<'a>(&'a Shared, u64);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.state().pending.remove(&self.1);
     }
 }
 
@@ -200,18 +115,12 @@ impl Session {
         options: Options,
     ) -> Result<(Self, Notices), ClientError> {
         let socket = open_socket(url, path, token, options).await?;
-        let (pace, pace_seen) = watch::channel(Pace {
-            ping_every: options.ping_every,
-            silence: options.silence,
-            leaving: false,
-            over: false,
-        });
-        let shared = Arc::new(Shared { next_id: AtomicU64::new(1), state: Mutex::default(), pace });
+        let shared = Arc::new(Shared::new(options.ping_every, options.silence));
         let (out, outgoing) = mpsc::channel(OUTGOING);
         let (queue_in, queue) = mpsc::channel(options.queue.max(1));
         let (sink, stream) = socket.split();
-        let reader = tokio::spawn(read(stream, queue_in, Arc::clone(&shared), pace_seen.clone()));
-        tokio::spawn(write(sink, outgoing, Arc::clone(&shared), pace_seen, reader));
+        let reader = tokio::spawn(read(stream, queue_in, Arc::clone(&shared)));
+        tokio::spawn(write(sink, outgoing, Arc::clone(&shared), reader));
         let notices = Notices { queue, shared: Arc::clone(&shared), _out: out.clone() };
         Ok((Self { shared, out }, notices))
     }
@@ -232,7 +141,7 @@ impl Session {
     /// [`ClientError::Fault`] when the server refuses, [`ClientError::Closed`] when the session
     /// ends before the answer came: then nobody knows whether it was carried out.
     pub async fn call<O: Operation>(&self, params: O::Params) -> Result<O::Result, ClientError> {
-        let text = self.exchange(O::METHOD, &params).await.map_err(|unanswered| unanswered.error)?;
+        let text = self.exchange(O::METHOD, &params, None).await.map_err(|unanswered| unanswered.error)?;
         frame::answer(&text, O::METHOD)
     }
 
@@ -241,27 +150,24 @@ impl Session {
     /// # Errors
     /// As for [`Session::call`].
     pub async fn call_raw<P: Serialize>(&self, method: &str, params: &P) -> Result<Box<RawValue>, ClientError> {
-        let text = self.exchange(method, params).await.map_err(|unanswered| unanswered.error)?;
+        let text = self.exchange(method, params, None).await.map_err(|unanswered| unanswered.error)?;
         frame::answer(&text, method)
     }
 
-    /// Asks, and gives the frame that answers.
-    pub(super) async fn exchange<P: Serialize>(&self, method: &str, params: &P) -> Result<Utf8Bytes, Unanswered> {
-        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+    /// Asks, and gives the frame that answers. `place` is held until the server has answered, also when nobody
+    /// waits for that any more.
+    pub(super) async fn exchange<P: Serialize>(
+        &self,
+        method: &str,
+        params: &P,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Result<Utf8Bytes, Unanswered> {
         let unsent = |error| Unanswered { error, sent: false };
-        let text = serde_json::to_string(&Outbound { jsonrpc: "2.0", id, method, params })
+        let mut asking = self.shared.asking(place).map_err(|closed| unsent(ClientError::Closed(closed)))?;
+        let text = serde_json::to_string(&Outbound { jsonrpc: "2.0", id: asking.id, method, params })
             .map_err(|source| unsent(frame::unreadable(format!("the request {method}"), source)))?;
-        let (answer_in, answer) = oneshot::channel();
-        {
-            let mut state = self.shared.state();
-            if let Some(closed) = &state.closed {
-                return Err(unsent(ClientError::Closed(closed.clone())));
-            }
-            state.pending.insert(id, answer_in);
-        }
-        let _waiting = Waiting(&self.shared, id);
         self.send_text(text).await.map_err(unsent)?;
-        answer.await.map_err(|_| Unanswered::of(self.shared.error()))
+        asking.answer().await.ok_or_else(|| Unanswered::of(self.shared.error()))
     }
 
     /// Sends a frame as it is. An answer to it that carries no id of this session comes out of
@@ -282,87 +188,12 @@ impl Session {
 
     /// Closes the socket without waiting for anything, not even for what is still to be written.
     pub(super) fn leave(&self) {
-        self.shared.pace.send_modify(|pace| pace.leaving = true);
+        self.shared.leave();
     }
 
     /// How the session ended, once it has.
     pub fn closed(&self) -> Option<Closed> {
         self.shared.closed()
-    }
-}
-
-/// Reads the socket to its end: answers go to who waits, everything else to the queue.
-async fn read(
-    mut stream: SplitStream<Socket>,
-    queue: mpsc::Sender<Utf8Bytes>,
-    shared: Arc<Shared>,
-    pace: watch::Receiver<Pace>,
-) {
-    let closed = loop {
-        let silence = pace.borrow().silence;
-        let text = match timeout(silence, stream.next()).await {
-            Err(_) => break Closed::abnormal("nothing was heard from the server for too long"),
-            Ok(None) => break Closed::abnormal("the connection was lost"),
-            Ok(Some(Err(error))) => break Closed::abnormal(error.to_string()),
-            Ok(Some(Ok(Message::Close(None)))) => break Closed { code: 1005, reason: String::new() },
-            Ok(Some(Ok(Message::Close(Some(close))))) => {
-                break Closed { code: close.code.into(), reason: close.reason.to_string() };
-            }
-            Ok(Some(Ok(Message::Text(text)))) => text,
-            Ok(Some(Ok(_))) => continue,
-        };
-        if let Some(id) = frame::answered(&text) {
-            let waiting = shared.state().pending.remove(&id);
-            if let Some(waiting) = waiting {
-                // An error means that the caller waits no more.
-                let _ = waiting.send(text);
-                continue;
-            }
-        } else if frame::method(&text).as_deref() == Some(SESSION_OPENED) {
-            let notice = frame::notification(&text).map(|(method, params)| Notice::read(&method, params));
-            if let Ok(Ok(Some(Notice::Opened(opened)))) = notice {
-                shared.adopt(opened.heartbeat);
-            }
-        }
-        // An error means that nobody wants notices.
-        let _ = queue.send(text).await;
-    };
-    shared.end(closed);
-}
-
-/// Writes what is to go out, and a ping when there is nothing, until the session is over or nobody holds it.
-async fn write(
-    mut sink: SplitSink<Socket, Message>,
-    mut outgoing: mpsc::Receiver<Outgoing>,
-    shared: Arc<Shared>,
-    mut pace: watch::Receiver<Pace>,
-    mut reader: JoinHandle<()>,
-) {
-    loop {
-        let Pace { ping_every, leaving, over, .. } = *pace.borrow_and_update();
-        if over {
-            return;
-        }
-        if leaving {
-            break;
-        }
-        let message = tokio::select! {
-            next = outgoing.recv() => match next {
-                Some(Outgoing::Text(text)) => Message::text(text),
-                Some(Outgoing::Close) | None => break,
-            },
-            () = tokio::time::sleep(ping_every) => Message::text(PING),
-            _ = pace.changed() => continue,
-        };
-        if sink.send(message).await.is_err() {
-            // The reader meets the same end, after what is still there to be read.
-            return;
-        }
-    }
-    let goodbye = Message::Close(Some(CloseFrame { code: 1000.into(), reason: Utf8Bytes::from_static("") }));
-    if sink.send(goodbye).await.is_err() || timeout(GOODBYE, &mut reader).await.is_err() {
-        reader.abort();
-        shared.end(Closed { code: 1000, reason: "closed by this side".to_owned() });
     }
 }
 
@@ -372,6 +203,7 @@ mod tests {
     use crate::{
         client::testing::{Desk, events, mission_id},
         fault::Fault,
+        notification::Notice,
         operations::{Empty, ListUsers, Ping, WhoAmI},
     };
     use serde_json::json;
