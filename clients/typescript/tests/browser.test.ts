@@ -2,18 +2,16 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join, normalize } from "node:path";
 import test from "node:test";
 import { promisify } from "node:util";
-import { chromium } from "playwright-core";
 import type { Mission } from "../src/index.js";
+import { browser } from "./support/browser.js";
 import { PACKAGE, Server, binary, patiently, type Member } from "./support/server.js";
 
-const BROWSER = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 const TYPES: Record<string, string> = { html: "text/html", css: "text/css", js: "text/javascript" };
 
 /** The page and the client that it uses, as files. */
@@ -77,7 +75,6 @@ say(type='done')
 `;
 
 test("a page in a browser shows the same mission as the command line, after a kill -9 of the server", async (t) => {
-  assert.ok(existsSync(BROWSER), `${BROWSER} is not there: install chromium, or name one in CHROMIUM`);
   const server = await Server.withAgents({ searches: AGENT });
   t.after(() => server.remove());
   const olga = await server.admin("olga");
@@ -94,20 +91,7 @@ test("a page in a browser shows the same mission as the command line, after a ki
 
   const files = await pages();
   t.after(() => files.close());
-  const browser = await chromium.launch({
-    executablePath: BROWSER,
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
-  });
-  t.after(() => browser.close());
-  const page = await browser.newPage({ viewport: { width: 1100, height: 800 } });
+  const page = await (await browser(t)).newPage({ viewport: { width: 1100, height: 800 } });
   const errors: string[] = [];
   page.on("pageerror", (error) => errors.push(String(error)));
   await page.goto(`${files.url}/mission.html?server=${encodeURIComponent(server.url)}&mission=${id}`);

@@ -99,6 +99,11 @@ export class Server {
     await this.#signal("SIGKILL");
   }
 
+  /** Tells it to stop, and does not wait for that. */
+  tellToStop(): void {
+    this.#child!.kill("SIGTERM");
+  }
+
   /** Stops it in order. */
   async stop(): Promise<void> {
     await this.#signal("SIGTERM");
