@@ -46,7 +46,7 @@ pub struct Listed<P> {
 }
 
 /// Which missions belong in a list, and in what order.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Wanted {
     /// Those in one of these statuses; all where empty.
     pub status: Vec<MissionStatus>,

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -22,6 +25,8 @@ const OVERHEAD: usize = 512;
 /// a cursor that has yet to see one of them is told to read the list anew.
 pub(super) struct Board<V> {
     topic: Topic,
+    /// Tells it from every other board, earlier ones of the same list included.
+    number: u64,
     inner: Mutex<Inner<V>>,
 }
 
@@ -93,7 +98,13 @@ impl<V> Board<V> {
             listeners: Listeners::default(),
             holders: 0,
         };
-        Self { topic, inner: Mutex::new(inner) }
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self { topic, number: NEXT.fetch_add(1, Ordering::Relaxed), inner: Mutex::new(inner) }
+    }
+
+    /// What tells it from every other board.
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
     /// What its watchers are woken for.

@@ -9,7 +9,11 @@ use flightdeck_data::inbox::Filed;
 use flightdeck_protocol::{OrganizationId, model::MissionSummary};
 use tokio::sync::Semaphore;
 
-use super::{HubHandle, Topic, board::Board, board::Change};
+use super::{
+    HubHandle, Topic,
+    board::{Board, Change},
+    sharing::Lists,
+};
 
 /// How many lists are read at once: a long one takes a core for a while.
 const READERS: usize = 2;
@@ -25,6 +29,8 @@ pub struct Boards {
     pub inbox: Shelf<Filed>,
     /// Room to read lists in.
     pub(super) readers: Arc<Semaphore>,
+    /// The lists of missions that are watched, for those who watch the same.
+    pub(super) lists: Lists,
 }
 
 /// The boards of one kind.
@@ -50,6 +56,7 @@ impl Default for Boards {
             missions: Shelf::new(Topic::Missions),
             inbox: Shelf::new(Topic::Inbox),
             readers: Arc::new(Semaphore::new(READERS)),
+            lists: Lists::default(),
         }
     }
 }

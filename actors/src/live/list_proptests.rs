@@ -2,7 +2,7 @@
 //! folds the frames of a list has the list.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, VecDeque},
     future::Future,
     rc::Rc,
@@ -18,12 +18,16 @@ use flightdeck_protocol::{
     notification::{MISSIONS_CHANGED, MissionChange, MissionsChanged, Notice},
     operations::{ListOrder, WatchKind},
 };
-use futures_util::future::LocalBoxFuture;
+use futures_util::{
+    future::{LocalBoxFuture, join_all},
+    poll,
+};
 use proptest::prelude::*;
+use tokio::task::yield_now;
 use uuid::Uuid;
 
 use super::{
-    Change, List, Next, Shown, Subscription as _,
+    Change, List, ListReading, Next, Shared, Shown, Subscription as _,
     boards::{Boards, Shelf, ShownMission},
     list_watch::{ListWatch, Pace},
 };
@@ -40,7 +44,9 @@ struct Truth {
 #[derive(Clone)]
 struct Read {
     truth: Rc<RefCell<Truth>>,
-    wanted: Rc<Wanted>,
+    wanted: Arc<Wanted>,
+    /// How many readings there were.
+    readings: Rc<Cell<usize>>,
 }
 
 impl List for Read {
@@ -59,22 +65,42 @@ impl List for Read {
         self.wanted.place(mission)
     }
 
+    fn shared(&self, boards: &Boards, board: u64, most: usize) -> Arc<Shared<ListReading<Place>>> {
+        boards.lists.of(board, &self.wanted, most)
+    }
+
     fn read(&self, most: usize) -> LocalBoxFuture<'static, Result<Listing<Place>, Fault>> {
-        let mut items = self.all();
-        let whole = items.len() <= most;
-        items.truncate(most);
+        let list = self.clone();
+        list.readings.set(list.readings.get() + 1);
         let listed = |(place, mission): (Place, MissionSummary)| Listed {
             id: mission.id.0,
             seq: mission.seq,
             place,
             json: serde_json::to_vec(&mission).unwrap().into(),
         };
-        let listing = Listing { items: items.into_iter().map(listed).collect(), whole };
-        Box::pin(async move { Ok(listing) })
+        Box::pin(async move {
+            // Others have their turn before and after.
+            yield_now().await;
+            let mut items = list.all();
+            let whole = items.len() <= most;
+            items.truncate(most);
+            let listing = Listing { items: items.into_iter().map(listed).collect(), whole };
+            yield_now().await;
+            Ok(listing)
+        })
     }
 }
 
 impl Read {
+    fn of(truth: &Rc<RefCell<Truth>>, wanted: Wanted) -> Self {
+        Self { truth: truth.clone(), wanted: Arc::new(wanted), readings: Rc::default() }
+    }
+
+    /// The first `most`, as a client has them that has everything.
+    fn first(&self, most: usize) -> Vec<MissionSummary> {
+        self.all().into_iter().take(most).map(|(_, mission)| mission).collect()
+    }
+
     /// Everything that is wanted, in order.
     fn all(&self) -> Vec<(Place, MissionSummary)> {
         let truth = self.truth.borrow();
@@ -106,6 +132,18 @@ impl Truth {
             self.missions.remove(&known.id);
             self.untold.push_back(Change { id: known.id.0, seq: known.seq + 1, now: None });
         }
+    }
+
+    /// Tells those who watch of so many changes.
+    fn tell(&mut self, most: usize, boards: &Boards) {
+        let count = most.min(self.untold.len());
+        self.untold.drain(..count).for_each(|change| boards.missions.publish(organization(), change));
+    }
+
+    /// An actor died with what it had to tell.
+    fn lose(&mut self, boards: &Boards) {
+        self.untold.clear();
+        boards.refresh(organization());
     }
 
     fn write(&mut self, mission: MissionSummary) {
@@ -160,25 +198,54 @@ struct Client {
 
 impl Client {
     fn begin(list: &Read, limit: usize, boards: &Boards, pace: Pace) -> Self {
-        let (mut watch, items) =
-            now(ListWatch::begin("a", list.clone(), limit, boards, organization())).expect("a watch");
+        let client = now(Self::ask(list.clone(), limit, boards, pace));
+        let items: Vec<MissionSummary> = client.list.values().cloned().collect();
+        let mut expected = list.first(limit);
+        expected.sort_by_key(|mission| mission.id);
+        assert_eq!(items, expected);
+        client
+    }
+
+    async fn ask(list: Read, limit: usize, boards: &Boards, pace: Pace) -> Self {
+        let wanted = list.wanted.clone();
+        let begun = ListWatch::begin("a", list, limit, boards, organization()).await;
+        let (mut watch, items) = begun.expect("a watch");
         watch.pace = pace;
         let items: Vec<MissionSummary> = serde_json::from_slice(&items).expect("missions");
-        let expected: Vec<MissionSummary> = list.all().into_iter().take(limit).map(|(_, mission)| mission).collect();
-        assert_eq!(items, expected, "the answer is in order");
+        assert!(items.is_sorted_by_key(|mission| wanted.place(mission)), "the answer is in order");
         Self { watch, list: items.into_iter().map(|mission| (mission.id, mission)).collect(), limit }
     }
 
     /// Takes everything that there is.
     fn drain(&mut self) {
+        now(self.settle());
+    }
+
+    async fn settle(&mut self) {
         loop {
             match self.watch.next() {
                 Next::Frame(parts) => self.fold(&parts.concat()),
-                Next::Load(load) => now(load).expect("a reading"),
+                Next::Load(load) => load.await.expect("a reading"),
                 Next::Nothing => return,
                 Next::Harmed(harm, _) => panic!("nobody planned {harm:?}"),
                 Next::End(fault) => panic!("{fault}"),
             }
+        }
+    }
+
+    /// What the client has, in the order of `list`.
+    fn has(&self, list: &Read) -> Vec<MissionSummary> {
+        let mut has: Vec<MissionSummary> = self.list.values().cloned().collect();
+        has.sort_by_key(|mission| list.wanted.place(mission));
+        has
+    }
+
+    /// What was there when it was asked for is there, unless it has changed since and belongs there no longer.
+    fn is_no_older_than(&self, asked: &[MissionSummary], truth: &Truth) {
+        for then in asked {
+            let has = self.list.get(&then.id).is_some_and(|has| has.seq >= then.seq);
+            let has_changed = truth.missions.get(&then.id).is_none_or(|now| now.seq > then.seq);
+            assert!(has || has_changed, "the answer is older than the question: {then:?}");
         }
     }
 
@@ -273,37 +340,114 @@ proptest! {
     ) {
         let (truth, boards) = (Rc::new(RefCell::new(Truth::default())), Boards::default());
         before.into_iter().for_each(|look| truth.borrow_mut().make(look));
-        let list = Read { truth: truth.clone(), wanted: Rc::new(wanted) };
+        let list = Read::of(&truth, wanted);
         let mut client = Client::begin(&list, limit, &boards, AT_ONCE);
-        let tell = |most: usize| {
-            let count = most.min(truth.borrow().untold.len());
-            let told: Vec<_> = truth.borrow_mut().untold.drain(..count).collect();
-            told.into_iter().for_each(|change| boards.missions.publish(organization(), change));
-        };
         for turn in turns.into_iter().chain([Turn::Tell(usize::MAX), Turn::Read]) {
             match turn {
                 Turn::Make(look) => truth.borrow_mut().make(look),
                 Turn::Change(nth, look) => truth.borrow_mut().change(nth, look),
                 Turn::Delete(nth) => truth.borrow_mut().delete(nth),
-                Turn::Tell(most) => tell(most),
+                Turn::Tell(most) => truth.borrow_mut().tell(most, &boards),
                 Turn::Read => client.drain(),
-                Turn::Lose => {
-                    truth.borrow_mut().untold.clear();
-                    boards.refresh(organization());
-                }
+                Turn::Lose => truth.borrow_mut().lose(&boards),
             }
         }
-        let expected: Vec<MissionSummary> = list.all().into_iter().take(limit).map(|(_, mission)| mission).collect();
-        let mut seen: Vec<MissionSummary> = client.list.into_values().collect();
-        seen.sort_by_key(|mission| list.wanted.place(mission));
-        prop_assert_eq!(seen, expected);
+        prop_assert_eq!(client.has(&list), list.first(limit));
     }
+
+    #[test]
+    fn whoever_shares_a_reading_has_all_that_was_there_before_they_asked(
+        turns in prop::collection::vec(together(), 1..120),
+        wanted in wanted(),
+    ) {
+        const ALL: usize = 200;
+        let (truth, boards) = (Rc::new(RefCell::new(Truth::default())), Boards::default());
+        let list = Read::of(&truth, wanted);
+        now(async {
+            let (mut asking, mut clients) = (Vec::new(), Vec::new());
+            for turn in turns.into_iter().chain([Together::Of(Turn::Tell(usize::MAX))]) {
+                match turn {
+                    Together::Ask => {
+                        let ask = Client::ask(list.clone(), ALL, &boards, AT_ONCE);
+                        asking.push((list.first(ALL), Box::pin(ask)));
+                    }
+                    Together::Of(Turn::Make(look)) => truth.borrow_mut().make(look),
+                    Together::Of(Turn::Change(nth, look)) => truth.borrow_mut().change(nth, look),
+                    Together::Of(Turn::Delete(nth)) => truth.borrow_mut().delete(nth),
+                    Together::Of(Turn::Tell(most)) => truth.borrow_mut().tell(most, &boards),
+                    Together::Of(Turn::Lose) => truth.borrow_mut().lose(&boards),
+                    Together::Of(Turn::Read) => {
+                        for (asked, mut ask) in std::mem::take(&mut asking) {
+                            match poll!(&mut ask) {
+                                std::task::Poll::Pending => asking.push((asked, ask)),
+                                std::task::Poll::Ready(client) => {
+                                    client.is_no_older_than(&asked, &truth.borrow());
+                                    clients.push(client);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            let answered = join_all(asking.into_iter().map(async |(asked, ask)| {
+                let client = ask.await;
+                client.is_no_older_than(&asked, &truth.borrow());
+                client
+            }));
+            clients.extend(answered.await);
+            join_all(clients.iter_mut().map(Client::settle)).await;
+            clients.iter().for_each(|client| assert_eq!(client.has(&list), list.first(ALL)));
+        });
+    }
+}
+
+/// What may happen while several ask for the list.
+#[derive(Clone, Debug)]
+enum Together {
+    Ask,
+    /// As with one; `Turn::Read` gives each who asks a turn.
+    Of(Turn),
+}
+
+fn together() -> impl Strategy<Value = Together> {
+    prop_oneof![1 => Just(Together::Ask), 4 => turn().prop_map(Together::Of)]
+}
+
+#[test]
+fn all_who_come_at_once_or_are_sent_back_to_the_list_share_its_readings() {
+    const WATCHERS: usize = 2_000;
+    let (truth, boards) = (Rc::new(RefCell::new(Truth::default())), Boards::default());
+    let look = || Look { title: "a".to_owned(), priority: Priority::Normal, status: MissionStatus::Running, owner: 0 };
+    (0..9).for_each(|_| truth.borrow_mut().make(look()));
+    truth.borrow_mut().tell(usize::MAX, &boards);
+    let list = Read::of(&truth, Wanted::default());
+    now(async {
+        let ask = |_| Client::ask(list.clone(), 5, &boards, AT_ONCE);
+        let mut clients = join_all((0..WATCHERS).map(ask)).await;
+        assert_eq!(list.readings.take(), 2, "the first alone, and the others together");
+        // An entry leaves: each window lacks one, and does not know which.
+        truth.borrow_mut().delete(8);
+        truth.borrow_mut().tell(1, &boards);
+        join_all(clients.iter_mut().map(Client::settle)).await;
+        assert_eq!(list.readings.take(), 2);
+        truth.borrow_mut().lose(&boards);
+        join_all(clients.iter_mut().map(Client::settle)).await;
+        assert_eq!(list.readings.take(), 2);
+        clients.iter().for_each(|client| assert_eq!(client.has(&list), list.first(5)));
+        let wanted = Wanted { status: vec![MissionStatus::Running], ..Wanted::default() };
+        join_all(
+            [wanted, Wanted::default()]
+                .map(|wanted| Client::ask(Read { wanted: Arc::new(wanted), ..list.clone() }, 5, &boards, AT_ONCE)),
+        )
+        .await;
+        assert_eq!(list.readings.take(), 2, "who watches something else has a reading of their own");
+    });
 }
 
 #[test]
 fn a_quiet_list_is_told_at_once_and_a_busy_one_not_more_often_than_agreed() {
     let (truth, boards) = (Rc::new(RefCell::new(Truth::default())), Boards::default());
-    let list = Read { truth: truth.clone(), wanted: Rc::default() };
+    let list = Read::of(&truth, Wanted::default());
     let mut client = Client::begin(&list, 3, &boards, NEVER_AGAIN);
     let happen = |status| {
         let look = Look { title: "a".to_owned(), priority: Priority::Normal, status, owner: 0 };
@@ -346,7 +490,7 @@ fn what_changed_is_encoded_once_however_many_watch() {
     };
     (0..MISSIONS).for_each(|nth| truth.borrow_mut().make(look(nth)));
     truth.borrow_mut().untold.clear();
-    let list = Read { truth: truth.clone(), wanted: Rc::default() };
+    let list = Read::of(&truth, Wanted::default());
     let mut clients: Vec<Client> = (0..WATCHERS).map(|_| Client::begin(&list, MISSIONS, &boards, AT_ONCE)).collect();
     let mut told = Vec::new();
     for nth in 0..MISSIONS {

@@ -13,7 +13,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use uuid::Uuid;
 
 use super::{
-    HubHandle, Next, Source, Subscription, Topic,
+    HubHandle, Next, Shared, Source, Subscription, Topic,
     board::Found,
     boards::{Boards, Post, Shelf},
     window::{Edits, Window},
@@ -38,7 +38,7 @@ pub trait List: Clone + 'static {
     /// What its board says of an entry.
     type Value: Send + Sync + 'static;
     /// Where an entry stands.
-    type Place: Ord + Clone + 'static;
+    type Place: Ord + Clone + Send + Sync + 'static;
 
     /// The name of its notification.
     const NOTICE: &'static str;
@@ -58,15 +58,26 @@ pub trait List: Clone + 'static {
         false
     }
 
+    /// Whoever shares this watches the first `most` entries of the same list, on the board of this number.
+    /// What depends on who watches is shared with nobody.
+    fn shared(&self, _boards: &Boards, _board: u64, _most: usize) -> Arc<Shared<Reading<Self::Place>>> {
+        Arc::default()
+    }
+
     /// Reads the first `most` entries; what comes back is on disk.
     fn read(&self, most: usize) -> LocalBoxFuture<'static, Result<Listing<Self::Place>, Fault>>;
 }
+
+/// What a reading came to: the list, and the version of the board before.
+pub type Reading<P> = Result<(u64, Arc<Listing<P>>), Fault>;
 
 /// One session's watch of a list.
 pub struct ListWatch<L: List> {
     list: L,
     post: Post<L::Value>,
     readers: Arc<Semaphore>,
+    /// Those who watch the same list.
+    shared: Arc<Shared<Reading<L::Place>>>,
     limit: usize,
     /// `{"sub":…,`: how its frames begin.
     head: Bytes,
@@ -81,7 +92,7 @@ pub struct ListWatch<L: List> {
     read: Option<Instant>,
 }
 
-type Fresh<P> = Rc<RefCell<Option<(u64, Listing<P>)>>>;
+type Fresh<P> = Rc<RefCell<Option<(u64, Arc<Listing<P>>)>>>;
 
 impl<L: List> ListWatch<L> {
     /// Begins to watch the first `limit` entries of `list` under the name `sub`.
@@ -98,6 +109,7 @@ impl<L: List> ListWatch<L> {
     ) -> Result<(Self, Bytes), Fault> {
         let post = L::shelf(boards).post(organization);
         let mut watch = Self {
+            shared: list.shared(boards, post.board().number(), limit),
             list,
             post,
             readers: boards.readers.clone(),
@@ -131,18 +143,17 @@ impl<L: List> ListWatch<L> {
     /// Reads the list. The board's version is taken first: whatever happens later is there after it.
     fn load(&self) -> impl Future<Output = Result<(), Fault>> + use<L> {
         let (board, fresh, readers) = (self.post.board().clone(), self.fresh.clone(), self.readers.clone());
-        let list = self.list.clone();
-        let limit = self.limit;
+        let (shared, list, limit) = (self.shared.clone(), self.list.clone(), self.limit);
         async move {
             let mut tries = 1;
             loop {
-                let version = board.version();
-                let place = readers.acquire().await;
-                let read = list.read(limit).await;
-                drop(place);
-                match read {
-                    Ok(listing) => {
-                        *fresh.borrow_mut() = Some((version, listing));
+                let reading = async || {
+                    let version = board.version();
+                    list.read(limit).await.map(|listing| (version, Arc::new(listing)))
+                };
+                match shared.read(&readers, reading).await {
+                    Ok(read) => {
+                        *fresh.borrow_mut() = Some(read);
                         return Ok(());
                     }
                     Err(fault) if fault.data.temporary && tries < TRIES => tokio::time::sleep(PACE.read).await,
@@ -157,7 +168,7 @@ impl<L: List> ListWatch<L> {
         let (version, listing) = self.fresh.take()?;
         self.cursor = version;
         self.lost = false;
-        Some(self.window.fill(listing, anew).changes())
+        Some(self.window.fill(Arc::unwrap_or_clone(listing), anew).changes())
     }
 
     /// The next reading of the index, or the wait until it is time for it; no longer than `at_most`.

@@ -21,7 +21,7 @@ use futures_util::future::LocalBoxFuture;
 use uuid::Uuid;
 
 use super::{
-    List,
+    List, ListReading, Shared,
     boards::{Boards, Shelf, ShownMission},
 };
 use crate::world::World;
@@ -67,6 +67,10 @@ impl List for MissionList {
 
     fn place(&self, mission: &ShownMission) -> Option<Place> {
         self.wanted.place(mission)
+    }
+
+    fn shared(&self, boards: &Boards, board: u64, most: usize) -> Arc<Shared<ListReading<Place>>> {
+        boards.lists.of(board, &self.wanted, most)
     }
 
     fn read(&self, most: usize) -> LocalBoxFuture<'static, Result<Listing<Place>, Fault>> {

@@ -36,7 +36,7 @@ pub struct MissionsWatch {
 }
 
 /// What comes first in a list of missions; where two are alike, the newer one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ListOrder {
     /// The newest.
