@@ -157,7 +157,7 @@ impl Inbox {
         items.sort_by_key(|listed| listed.place);
         whole &= items.len() <= most;
         items.truncate(most);
-        Ok(Listing { items, whole })
+        Ok(Listing { items, whole, from: Uuid::nil() })
     }
 
     /// What waits for `whose`, newest first.

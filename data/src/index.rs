@@ -76,6 +76,16 @@ impl Index {
         self.store.as_ref()
     }
 
+    /// The position of the event that made the mission's entry what it is; `None` where there is none.
+    ///
+    /// # Errors
+    /// When the store fails, or the entry is damaged.
+    pub fn seq(&self, organization: OrganizationId, mission: MissionId) -> Result<Option<u64>, IndexError> {
+        let key = key(organization, mission);
+        let value = self.store.get(Space::Index, &key)?;
+        value.map(|value| read_summary(&key, &value).map(|summary| summary.seq)).transpose()
+    }
+
     /// Whether `organization` has `mission`.
     ///
     /// # Errors

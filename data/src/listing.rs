@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How many missions one listing looks at, the newest first. Those of a larger organization that
-/// are older are in a list once they change.
+/// are older are in no list.
 const LOOKED_AT: usize = 50_000;
 
 /// The first of what fits a list, in order.
@@ -30,6 +30,8 @@ pub struct Listing<P> {
     pub items: Vec<Listed<P>>,
     /// Whether nothing else fits.
     pub whole: bool,
+    /// What is older than this, by its id, was not looked at and does not belong.
+    pub from: Uuid,
 }
 
 /// An entry of a list.
@@ -105,11 +107,26 @@ impl Index {
         wanted: &Wanted,
         most: usize,
     ) -> Result<Listing<Place>, IndexError> {
+        self.first_of_newest(LOOKED_AT, organization, wanted, most)
+    }
+
+    /// The same among the `newest` missions.
+    fn first_of_newest(
+        &self,
+        newest: usize,
+        organization: OrganizationId,
+        wanted: &Wanted,
+        most: usize,
+    ) -> Result<Listing<Place>, IndexError> {
         let first = key(organization, MissionId(Uuid::nil()));
         let last = key(organization, MissionId(Uuid::max()));
         let range = (Bound::Included(first.as_slice()), Bound::Included(last.as_slice()));
         let (mut found, mut whole, mut looked_at) = (BTreeMap::new(), true, 0);
+        let mut from = Uuid::nil();
         self.store().scan(Space::Index, range, Direction::Backward, &mut |key, value| {
+            if looked_at == newest {
+                return ControlFlow::Break(());
+            }
             looked_at += 1;
             let summary = match read_summary(key, value) {
                 Ok(summary) => summary,
@@ -118,6 +135,9 @@ impl Index {
                     return ControlFlow::Continue(());
                 }
             };
+            if looked_at == newest {
+                from = summary.id.0;
+            }
             if let Some(place) = wanted.place(&summary) {
                 let full = found.len() >= most;
                 whole &= !full;
@@ -133,9 +153,9 @@ impl Index {
             }
             // Nothing that is older comes earlier in this order.
             let done = !whole && wanted.order == ListOrder::Newest;
-            if done || looked_at == LOOKED_AT { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
-        Ok(Listing { items: found.into_values().collect(), whole })
+        Ok(Listing { items: found.into_values().collect(), whole, from })
     }
 }
 
@@ -204,6 +224,17 @@ mod tests {
         assert_eq!(first(&order(ListOrder::Priority), 4), (vec![4, 2, 5, 3], false));
         assert_eq!(first(&order(ListOrder::Title), 3), (vec![4, 2, 5], false));
         assert_eq!(first(&order(ListOrder::Title), 9), (vec![4, 2, 5, 3, 1], true));
+    }
+
+    #[test]
+    fn what_is_older_than_a_listing_looks_at_does_not_belong() {
+        let (organization, wanted) = (OrganizationId(Uuid::from_u128(1)), Wanted::default());
+        let listed = |newest| index().first_of_newest(newest, organization, &wanted, 9).unwrap();
+        let from = |newest| (listed(newest).items.len(), listed(newest).whole, listed(newest).from.as_u128());
+        assert_eq!(from(6), (5, true, 0), "all were looked at");
+        assert_eq!(from(3), (3, true, 3), "the third is the last that belongs");
+        assert_eq!(index().seq(organization, MissionId(Uuid::from_u128(3))).unwrap(), Some(3));
+        assert_eq!(index().seq(organization, MissionId(Uuid::from_u128(6))).unwrap(), None);
     }
 
     #[test]

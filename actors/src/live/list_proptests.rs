@@ -65,6 +65,11 @@ impl List for Read {
         self.wanted.place(mission)
     }
 
+    fn is_newest(&self, change: &Change<ShownMission>) -> bool {
+        let truth = self.truth.borrow();
+        truth.missions.get(&MissionId(change.id)).is_some_and(|now| now.seq <= change.seq)
+    }
+
     fn shared(&self, boards: &Boards, board: u64, most: usize) -> Arc<Shared<ListReading<Place>>> {
         boards.lists.of(board, &self.wanted, most)
     }
@@ -84,7 +89,7 @@ impl List for Read {
             let mut items = list.all();
             let whole = items.len() <= most;
             items.truncate(most);
-            let listing = Listing { items: items.into_iter().map(listed).collect(), whole };
+            let listing = Listing { items: items.into_iter().map(listed).collect(), whole, from: Uuid::nil() };
             yield_now().await;
             Ok(listing)
         })
@@ -474,6 +479,26 @@ fn a_quiet_list_is_told_at_once_and_a_busy_one_not_more_often_than_agreed() {
         "what changed twice is told once: {changes:?}"
     );
     assert!(matches!(client.watch.next(), Next::Nothing));
+}
+
+#[test]
+fn what_a_reading_saw_go_does_not_come_back_when_the_past_is_told() {
+    let (truth, boards) = (Rc::new(RefCell::new(Truth::default())), Boards::default());
+    let running = Wanted { status: vec![MissionStatus::Running], ..Wanted::default() };
+    let list = Read::of(&truth, running);
+    let look = |status| Look { title: "a".to_owned(), priority: Priority::Normal, status, owner: 0 };
+    truth.borrow_mut().make(look(MissionStatus::Running));
+    truth.borrow_mut().change(0, look(MissionStatus::Running));
+    truth.borrow_mut().change(0, look(MissionStatus::Failed));
+    let mut client = Client::begin(&list, 5, &boards, AT_ONCE);
+    for told in ["made", "changed", "failed"] {
+        truth.borrow_mut().tell(1, &boards);
+        assert!(matches!(client.watch.next(), Next::Nothing), "nothing is new when it is told that it was {told}");
+    }
+    truth.borrow_mut().change(0, look(MissionStatus::Running));
+    truth.borrow_mut().tell(1, &boards);
+    client.drain();
+    assert_eq!(client.has(&list), list.first(5));
 }
 
 /// Its figures stand in docs/adr/0012, which has the command that prints them.

@@ -13,7 +13,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use uuid::Uuid;
 
 use super::{
-    HubHandle, Next, Shared, Source, Subscription, Topic,
+    Change, HubHandle, Next, Shared, Source, Subscription, Topic,
     board::Found,
     boards::{Boards, Post, Shelf},
     window::{Edits, Window},
@@ -57,6 +57,9 @@ pub trait List: Clone + 'static {
     fn is_outdated(&self) -> bool {
         false
     }
+
+    /// Whether nothing newer is stored of what changed. Where something is, it is told next.
+    fn is_newest(&self, change: &Change<Self::Value>) -> bool;
 
     /// Whoever shares this watches the first `most` entries of the same list, on the board of this number.
     /// What depends on who watches is shared with nobody.
@@ -245,9 +248,13 @@ impl<L: List> Subscription for ListWatch<L> {
                 self.cursor = to;
                 let mut edits = Edits::default();
                 for change in changes {
-                    match change.now {
+                    match &change.now {
                         Some(shown) => {
                             let place = self.list.place(&shown.value);
+                            // The last reading may have been ahead of what is told here, and have seen it go.
+                            if self.window.would_add(change.id, place.as_ref()) && !self.list.is_newest(&change) {
+                                continue;
+                            }
                             self.window.put(change.id, change.seq, place, &shown.json, &mut edits);
                         }
                         None => self.window.remove(change.id, &mut edits),

@@ -12,7 +12,7 @@ use flightdeck_data::{
     listing::{Listing, Place, Wanted},
 };
 use flightdeck_protocol::{
-    Fault, Operation as _, OrganizationId, UserId,
+    Fault, MissionId, Operation as _, OrganizationId, UserId,
     model::{Person, Role},
     notification::{INBOX_CHANGED, MISSIONS_CHANGED},
     operations::{self as ops, AnswerApproval, WatchKind, Who},
@@ -21,7 +21,7 @@ use futures_util::future::LocalBoxFuture;
 use uuid::Uuid;
 
 use super::{
-    List, ListReading, Shared,
+    Change, List, ListReading, Shared,
     boards::{Boards, Shelf, ShownMission},
 };
 use crate::world::World;
@@ -69,6 +69,12 @@ impl List for MissionList {
         self.wanted.place(mission)
     }
 
+    fn is_newest(&self, change: &Change<ShownMission>) -> bool {
+        let stored = self.world.index.seq(self.organization, MissionId(change.id));
+        // What cannot be read is as it was told.
+        stored.map_or(true, |stored| stored.is_some_and(|seq| seq <= change.seq))
+    }
+
     fn shared(&self, boards: &Boards, board: u64, most: usize) -> Arc<Shared<ListReading<Place>>> {
         boards.lists.of(board, &self.wanted, most)
     }
@@ -108,6 +114,11 @@ impl List for InboxList {
 
     fn place(&self, filed: &Filed) -> Option<Reverse<Uuid>> {
         self.is_for_the_person(filed.whose).then_some(Reverse(filed.item.id))
+    }
+
+    fn is_newest(&self, change: &Change<Filed>) -> bool {
+        let stored = change.now.as_ref().map(|now| self.world.inbox.get(now.value.whose, change.id));
+        stored.is_none_or(|stored| stored.map_or(true, |item| item.is_some()))
     }
 
     fn is_outdated(&self) -> bool {

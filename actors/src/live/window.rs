@@ -13,6 +13,8 @@ pub(super) struct Window<P> {
     order: BTreeMap<P, Uuid>,
     /// Entries that fit and are not held stand here or behind; `None` where there are none.
     edge: Option<P>,
+    /// What is older than this, by its id, does not belong.
+    from: Uuid,
 }
 
 /// What a client must be told to have what a window has.
@@ -36,7 +38,7 @@ struct Edit {
 impl<P: Ord + Clone> Window<P> {
     /// A window of at most `limit` entries.
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, held: HashMap::new(), order: BTreeMap::new(), edge: None }
+        Self { limit, held: HashMap::new(), order: BTreeMap::new(), edge: None, from: Uuid::nil() }
     }
 
     /// Takes the entry `id` as it is now, with its place; `None` where it does not belong in the list.
@@ -47,8 +49,7 @@ impl<P: Ord + Clone> Window<P> {
             return;
         }
         let known = held.is_some();
-        // Behind the edge there may be others that come before it.
-        let Some(place) = place.filter(|place| self.edge.as_ref().is_none_or(|edge| place <= edge)) else {
+        let Some(place) = place.filter(|place| self.has_place(id, place)) else {
             return self.remove(id, edits);
         };
         self.insert(id, seq, place);
@@ -60,6 +61,16 @@ impl<P: Ord + Clone> Window<P> {
             self.edge = Some(place);
             self.remove(last, edits);
         }
+    }
+
+    /// Whether the entry `id`, which may have that place, would be new here.
+    pub(super) fn would_add(&self, id: Uuid, place: Option<&P>) -> bool {
+        !self.held.contains_key(&id) && place.is_some_and(|place| self.has_place(id, place))
+    }
+
+    /// Whether what is known reaches as far: behind the edge there may be others that come before it.
+    fn has_place(&self, id: Uuid, place: &P) -> bool {
+        id >= self.from && self.edge.as_ref().is_none_or(|edge| place <= edge)
     }
 
     /// Takes the entry `id` out, if it is held.
@@ -79,6 +90,7 @@ impl<P: Ord + Clone> Window<P> {
     pub(super) fn fill(&mut self, listing: Listing<P>, anew: bool) -> Edits {
         let mut edits = Edits::default();
         let before = std::mem::take(&mut self.held);
+        self.from = listing.from;
         self.order.clear();
         self.edge = if listing.whole { None } else { listing.items.last().map(|last| last.place.clone()) };
         for Listed { id, seq, place, json } in listing.items {

@@ -1098,7 +1098,7 @@ export interface MissionsChanged {
   sub: string;
 }
 
-/** Which missions to watch as a list. */
+/** Which missions to watch as a list: those that fit among the organization's newest 50,000. */
 export interface MissionsWatch {
   /** Those of this agent kind alone. */
   agent?: string;

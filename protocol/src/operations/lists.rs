@@ -9,7 +9,7 @@ use crate::{
     model::{InboxItem, MissionStatus, MissionSummary},
 };
 
-/// Which missions to watch as a list.
+/// Which missions to watch as a list: those that fit among the organization's newest 50,000.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MissionsWatch {
