@@ -14,4 +14,6 @@ pub mod once;
 pub mod registry;
 pub mod secrets;
 pub mod session;
+#[cfg(test)]
+mod stage;
 pub mod world;

@@ -161,6 +161,8 @@ codes! {
     IdemReused = 1308, "idem_reused", Conflict, temporary: false;
     /// An organization needs an admin whose account is active.
     LastAdmin = 1309, "last_admin", Conflict, temporary: false;
+    /// The watch was ended with an unwatch before it stood.
+    Unwatched = 1310, "unwatched", Conflict, temporary: false;
 
     /// The message or a value in it is over its size limit.
     TooLarge = 1400, "too_large", TooLarge, temporary: false;

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, path::Path};
 use flightdeck_protocol::{
     Code,
     notification::Close,
-    operations::{Over, TABLE, Who},
+    operations::{Over, TABLE, WhileStopping, Who},
 };
 use serde_json::Value;
 
@@ -36,6 +36,9 @@ fn document() -> String {
             Over::Any => {}
             Over::Socket => text.push_str("- over a socket alone\n"),
             Over::Download => text.push_str("- by its route alone: the answer is bytes\n"),
+        }
+        if descriptor.while_stopping == WhileStopping::Allowed {
+            text.push_str("- also while the server stops\n");
         }
         for route in descriptor.rest {
             let _ = writeln!(text, "- `{} {}` → {}", route.verb.name(), route.path, route.status);

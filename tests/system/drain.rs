@@ -206,12 +206,31 @@ async fn what_is_under_way_is_answered_before_the_goodbye_and_what_is_new_is_ref
     let mut watcher = Watcher::snapshot(&server, &ann, mission).await;
     watcher.until_mission("its agent", |mission| mission.activity_count > 0).await;
     let mut socket = RawSocket::open(&server, &ann.token).await;
+    for (method, params) in [
+        ("mission.watch", json!({"mission": mission, "sub": "a"})),
+        ("missions.watch", json!({"sub": "list"})),
+        ("inbox.watch", json!({"sub": "inbox"})),
+    ] {
+        assert!(socket.call(method, params).await["result"].is_object());
+    }
     server.signal(Signal::SIGTERM);
     nobody_gets_in(&server, &ann).await;
     // The session stands still, and what it asks for is refused clearly.
     let fault = socket.refused("activity.add", json!({"mission": mission, "message": "too late"})).await;
     is_told_when(&fault);
-    assert!(socket.call("session.ping", json!({})).await["result"].is_object());
+    // What gives something back, or keeps the session up, is not.
+    for (method, params) in [
+        ("session.ping", json!({})),
+        ("session.renew", json!({"token": ann.token})),
+        ("presence.set", json!({"mission": mission, "seen_seq": 1, "typing": false})),
+        ("mission.unwatch", json!({"sub": "a"})),
+        ("missions.unwatch", json!({"sub": "list"})),
+        ("inbox.unwatch", json!({"sub": "inbox"})),
+    ] {
+        let answer = socket.call(method, params).await;
+        assert!(answer["result"].is_object(), "{method}: {answer}");
+    }
+    is_told_when(&socket.refused("missions.watch", json!({"sub": "list"})).await);
     assert_eq!(socket.goodbye().await.code, Close::Restarting.code());
     assert!(server.ended().await.success());
     server.start_again().await;

@@ -31,3 +31,4 @@ mod retrieve;
 mod rights;
 mod sessions;
 mod slow_clients;
+mod unwatched;

@@ -19,7 +19,7 @@ use flightdeck_protocol::{
     Call, Code, Descriptor, Fault, Operation, SessionId, Timestamp, UserId,
     model::{Document, Person, Role},
     notification::Close,
-    operations::{self as ops, Guards, Over, Who},
+    operations::{self as ops, Guards, Over, WhileStopping, Who},
 };
 
 use self::guarded::Asking;
@@ -52,9 +52,6 @@ pub struct Desk {
     /// The threads of sockets.
     pub(crate) hubs: Arc<Hubs>,
 }
-
-/// What a session may still ask for while the server stops.
-const FINISHING: &[&str] = &[ops::Ping::METHOD, ops::RenewSession::METHOD];
 
 /// What an operation answers.
 pub enum Answer {
@@ -157,14 +154,17 @@ impl Desk {
         caller: Option<&Caller>,
         via: Via,
     ) -> Result<(&'static Descriptor, Asked), Fault> {
-        if via != Via::Socket || !FINISHING.contains(&method) {
+        let descriptor = ops::find(method);
+        let may_finish =
+            via == Via::Socket && descriptor.is_some_and(|found| found.while_stopping == WhileStopping::Allowed);
+        if !may_finish {
             self.door.is_open()?;
         }
         // A socket's session keeps count of its own; who is not signed in waits in the line of those who sign in.
         if let (Via::Rpc | Via::Rest, Some(caller)) = (via, caller) {
             self.door.call_of(caller.person.id)?;
         }
-        let descriptor = ops::find(method).ok_or_else(|| {
+        let descriptor = descriptor.ok_or_else(|| {
             let method: String = method.chars().take(64).collect();
             Fault::new(Code::MethodNotFound, format!("there is no method {method:?}; docs/PROTOCOL.md lists them all"))
         })?;

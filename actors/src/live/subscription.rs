@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flightdeck_protocol::{Fault, MissionId, OrganizationId, operations::WatchView};
+use flightdeck_protocol::{
+    Fault, MissionId, OrganizationId,
+    operations::{WatchKind, WatchView},
+};
 use futures_util::future::LocalBoxFuture;
 
 use super::{Harm, Place, hub::HubHandle};
@@ -17,6 +20,17 @@ pub enum Topic {
     Missions(OrganizationId),
     /// What waits for the people of an organization.
     Inbox(OrganizationId),
+}
+
+impl Topic {
+    /// What a watch of it is of.
+    pub fn kind(self) -> WatchKind {
+        match self {
+            Self::Mission(_) => WatchKind::Mission,
+            Self::Missions(_) => WatchKind::Missions,
+            Self::Inbox(_) => WatchKind::Inbox,
+        }
+    }
 }
 
 /// Where the news of a topic is: shared by all threads.

@@ -4,15 +4,15 @@ use std::{cell::Cell, rc::Rc};
 
 use flightdeck_data::people::AccessChange;
 use flightdeck_protocol::{
-    Code, Fault, Operation as _, OrganizationId, Timestamp,
+    Code, Fault, OrganizationId, Timestamp,
     envelope::Response,
     model::Role,
     notification::Close,
-    operations::{self as ops, Empty, Logout, SessionView, WatchInbox, WatchMission, WatchMissions},
+    operations::{Empty, Logout, SessionView},
 };
 use serde_json::value::RawValue;
 
-use super::{Core, Session, response};
+use super::{Core, Session, pending::begins, response};
 use crate::{
     dispatch::{check_rights, to_json, unauthenticated},
     live::{Advice, OutboxView, Seat, Topic},
@@ -127,12 +127,7 @@ impl Session {
 
 /// Why a person of `role` may not watch `topic`, if so: what begins such a watch says it.
 fn refusal(topic: Topic, role: Role) -> Option<Fault> {
-    let method = match topic {
-        Topic::Mission(_) => WatchMission::METHOD,
-        Topic::Missions(_) => WatchMissions::METHOD,
-        Topic::Inbox(_) => WatchInbox::METHOD,
-    };
-    ops::find(method).and_then(|begins| check_rights(begins, Some(role)).err())
+    begins(topic.kind()).and_then(|begins| check_rights(begins, Some(role)).err())
 }
 
 impl Seat for Core {
@@ -191,7 +186,10 @@ impl Drop for Core {
 
 #[cfg(test)]
 mod tests {
-    use flightdeck_protocol::{MissionId, operations::Descriptor};
+    use flightdeck_protocol::{
+        MissionId, Operation as _,
+        operations::{self as ops, Descriptor, WatchInbox, WatchMission, WatchMissions},
+    };
 
     use super::*;
 

@@ -8,7 +8,7 @@ use flightdeck_protocol::{
 };
 use serde_json::{Value, value::RawValue};
 
-use super::{Session, response};
+use super::{Session, pending::Making, response};
 use crate::{
     dispatch::unauthenticated,
     live::{InboxList, List, ListWatch, MissionList},
@@ -19,27 +19,27 @@ use crate::{
 const MISSIONS: u32 = 100;
 
 impl Session {
-    pub(super) async fn watch_missions(&self, id: Option<&RawValue>, watch: MissionsWatch) {
+    pub(super) async fn watch_missions(&self, id: Option<&RawValue>, watch: MissionsWatch, making: Making) {
         let begun = async {
             let sub = watch.sub.clone();
             let (wanted, limit) = self.wanted_missions(watch)?;
             let caller = self.core.caller()?.ok_or_else(unauthenticated)?;
             let world = self.core.desk.registry.world().clone();
             let list = MissionList::new(world, caller.person.organization.id, wanted);
-            self.watch_list(id, &sub, list, limit, &caller).await
+            self.watch_list(id, (&sub, &making), list, limit, &caller).await
         };
         if let Err(fault) = begun.await {
             self.fail(id, &fault);
         }
     }
 
-    pub(super) async fn watch_inbox(&self, id: Option<&RawValue>, watch: InboxWatch) {
+    pub(super) async fn watch_inbox(&self, id: Option<&RawValue>, watch: InboxWatch, making: Making) {
         let begun = async {
             let caller = self.core.caller()?.ok_or_else(unauthenticated)?;
             let world = self.core.desk.registry.world().clone();
             let list = InboxList::new(world, &caller.person, self.core.role());
             let limit = self.core.rules.limits.list_items as usize;
-            self.watch_list(id, &watch.sub, list, limit, &caller).await
+            self.watch_list(id, (&watch.sub, &making), list, limit, &caller).await
         };
         if let Err(fault) = begun.await {
             self.fail(id, &fault);
@@ -68,16 +68,14 @@ impl Session {
     async fn watch_list<L: List>(
         &self,
         id: Option<&RawValue>,
-        sub: &str,
+        (sub, making): (&str, &Making),
         list: L,
         limit: usize,
         caller: &Caller,
     ) -> Result<(), Fault> {
-        self.reserve(sub)?;
         let boards = &self.core.desk.registry.world().boards;
-        let begun = ListWatch::begin(sub, list, limit, boards, caller.person.organization.id).await;
-        self.core.pending.borrow_mut().remove(sub);
-        let (mut watch, items) = begun?;
+        let (mut watch, items) = ListWatch::begin(sub, list, limit, boards, caller.person.organization.id).await?;
+        making.may_stand()?;
         watch.listen(self.core.hub.handle());
         self.core.outbox.watch(sub, response(id, &watching(sub, &items)), Box::new(watch));
         Ok(())

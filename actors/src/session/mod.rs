@@ -2,12 +2,15 @@
 
 mod access;
 mod lists;
+mod opening;
+mod pending;
 mod presence;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashSet,
     rc::Rc,
     sync::Arc,
     task::Poll,
@@ -16,18 +19,18 @@ use std::{
 
 use bytes::Bytes;
 use flightdeck_protocol::{
-    Call, Code, ConnectionId, Descriptor, Fault, MissionId, PROFILE, Timestamp,
+    Call, Code, ConnectionId, Descriptor, Fault, MissionId, Timestamp,
     envelope::{Notification, Request, Response},
     notification::{Close, HeartbeatNotice, SESSION_HEARTBEAT, SESSION_OPENED},
-    operations::{Heartbeat, Limits, PingReply, Position, SessionOpen, SessionOpened, SessionRenew, SessionRenewed},
+    operations::{Heartbeat, Limits, PingReply, Position, WatchKind},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    dispatch::{Answer, Asked, Desk, Via, check_rights, to_json, unauthenticated},
+    dispatch::{Answer, Asked, Desk, Via, check_rights, to_json},
     door::{Pace, Pacer, Pass},
-    live::{Hub, Outbox, Topic},
+    live::{Hub, Outbox},
     mission::Caller,
 };
 
@@ -86,8 +89,8 @@ struct Core {
     access: access::Seen,
     /// The mission in the socket's path, to be watched once the session is open.
     path: RefCell<Option<(MissionId, Option<Position>)>>,
-    /// Names of watches that are being set up.
-    pending: RefCell<HashSet<String>>,
+    /// Watches that are being made.
+    pending: pending::Pending,
     /// Held by the request that is on its way to its mission.
     turns: tokio::sync::Mutex<()>,
     began: Instant,
@@ -120,7 +123,7 @@ impl Session {
             caller: RefCell::new(None),
             access: access::Seen::default(),
             path: RefCell::new(path),
-            pending: RefCell::default(),
+            pending: pending::Pending::default(),
             turns: tokio::sync::Mutex::new(()),
             began: now,
             opened_at: Cell::new(None),
@@ -170,7 +173,7 @@ impl Session {
     /// A binary frame came.
     pub fn on_binary(&self) {
         let fault = Fault::new(Code::BinaryFrame, "binary frames are not taken; send JSON as text frames");
-        self.fail(None, &self.core.pacer.check().err().unwrap_or(fault));
+        self.object(None, &self.core.pacer.check().err().unwrap_or(fault));
     }
 
     /// A text frame came.
@@ -183,8 +186,8 @@ impl Session {
             (Ok(request), Ok(())) => request,
             // A notification is told nothing.
             (Ok(Request { id: None, .. }), Err(_)) => return,
-            (Ok(Request { id, .. }) | Err((id, _)), Err(too_fast)) => return self.fail(id, &too_fast),
-            (Err((id, fault)), Ok(())) => return self.fail(id, &fault),
+            (Ok(Request { id, .. }) | Err((id, _)), Err(too_fast)) => return self.object(id, &too_fast),
+            (Err((id, fault)), Ok(())) => return self.object(id, &fault),
         };
         let id: Option<Box<RawValue>> = request.id.map(ToOwned::to_owned);
         let params = request.params.map_or("{}", RawValue::get);
@@ -249,9 +252,9 @@ impl Session {
                 }
             }
             Call::RenewSession(renew) => self.answer(id, self.renew(&renew)),
-            Call::UnwatchMission(it) => self.unwatch(id, &it.sub, |topic| matches!(topic, Topic::Mission(_))),
-            Call::UnwatchMissions(it) => self.unwatch(id, &it.sub, |topic| matches!(topic, Topic::Missions(_))),
-            Call::UnwatchInbox(it) => self.unwatch(id, &it.sub, |topic| matches!(topic, Topic::Inbox(_))),
+            Call::UnwatchMission(it) => self.unwatch(id, &it.sub, WatchKind::Mission),
+            Call::UnwatchMissions(it) => self.unwatch(id, &it.sub, WatchKind::Missions),
+            Call::UnwatchInbox(it) => self.unwatch(id, &it.sub, WatchKind::Inbox),
             call => self.carry_out_later(id.map(ToOwned::to_owned), descriptor, Asked { call, ..asked }, mission),
         }
     }
@@ -270,20 +273,26 @@ impl Session {
             let message = format!("{most} requests wait for their answers already; await some first");
             return self.fail(id.as_deref(), &Fault::new(Code::Overloaded, message).after(50));
         }
+        let making = match self.making(&asked.call) {
+            Ok(making) => making,
+            Err(fault) => return self.fail(id.as_deref(), &fault),
+        };
         let owed = self.core.outbox.owe();
         let session = self.clone();
         actix_rt::spawn(async move {
             let _owed = owed;
-            match asked.call {
-                Call::WatchMission(watch) => session.watch(id.as_deref(), watch).await,
-                Call::WatchMissions(watch) => session.watch_missions(id.as_deref(), watch).await,
-                Call::WatchInbox(watch) => session.watch_inbox(id.as_deref(), watch).await,
-                Call::SetPresence(set) => {
+            match (asked.call, making) {
+                (Call::WatchMission(watch), Some(making)) => session.watch(id.as_deref(), watch, making).await,
+                (Call::WatchMissions(watch), Some(making)) => {
+                    session.watch_missions(id.as_deref(), watch, making).await;
+                }
+                (Call::WatchInbox(watch), Some(making)) => session.watch_inbox(id.as_deref(), watch, making).await,
+                (Call::SetPresence(set), _) => {
                     let shown = session.set_presence(set).await;
                     session.answer(id.as_deref(), shown);
                 }
-                Call::SignOut(logout) => session.sign_out(id.as_deref(), logout).await,
-                call => match session.call_in_turn(descriptor, Asked { call, ..asked }, mission).await {
+                (Call::SignOut(logout), _) => session.sign_out(id.as_deref(), logout).await,
+                (call, _) => match session.call_in_turn(descriptor, Asked { call, ..asked }, mission).await {
                     Ok(Answer::Json(json)) => session.answer_json(id.as_deref(), &json),
                     Ok(Answer::File(_)) => {
                         let fault = Fault::new(Code::WrongTransport, "this gives bytes: use its REST route");
@@ -326,50 +335,6 @@ impl Session {
         call.await
     }
 
-    fn open(&self, open: SessionOpen) -> Result<SessionOpened, Fault> {
-        let known = self.core.caller.borrow().clone();
-        match (open.token, known) {
-            (None, Some(caller)) => Ok(self.opened(&caller)),
-            (None, None) => Err(unauthenticated().on("token")),
-            (Some(token), known) => {
-                let caller = self.core.desk.caller(&token)?;
-                if known.is_some_and(|known| known.person.id != caller.person.id) {
-                    let message = "the session is open for somebody else; connect anew";
-                    return Err(Fault::new(Code::AlreadyOpen, message));
-                }
-                if let Some(pass) = &mut *self.core.pass.borrow_mut() {
-                    pass.name(caller.person.id)?;
-                }
-                Ok(self.open_for(caller))
-            }
-        }
-    }
-
-    fn open_for(&self, caller: Caller) -> SessionOpened {
-        let opened = self.opened(&caller);
-        self.core.opened_at.set(self.core.opened_at.get().or_else(|| Some(Timestamp::now())));
-        self.core.belongs_to(caller);
-        opened
-    }
-
-    fn opened(&self, caller: &Caller) -> SessionOpened {
-        SessionOpened {
-            connection: self.core.connection,
-            session: caller.session,
-            user: caller.person.clone(),
-            expires_at: caller.expires_at,
-            limits: self.core.rules.limits,
-            heartbeat: self.core.rules.heartbeat,
-            profile: PROFILE.to_owned(),
-            server: self.core.rules.version.to_owned(),
-        }
-    }
-
-    fn renew(&self, renew: &SessionRenew) -> Result<SessionRenewed, Fault> {
-        let open = SessionOpen { token: Some(renew.token.clone()) };
-        self.open(open).map(|opened| SessionRenewed { expires_at: opened.expires_at })
-    }
-
     fn notify(&self, method: &'static str, params: &impl Serialize) {
         if let Ok(text) = to_json(&Notification::new(method, params)) {
             self.core.outbox.send(text);
@@ -390,8 +355,15 @@ impl Session {
         }
     }
 
-    /// Refuses the request `id`. What cannot be told apart from a request is refused with the id `null`.
+    /// Refuses the request `id`; a notification is not answered (JSON-RPC 2.0, section 4.1).
     fn fail(&self, id: Option<&RawValue>, fault: &Fault) {
+        if id.is_some() {
+            self.object(id, fault);
+        }
+    }
+
+    /// Says what is wrong with what came. Where no id could be read, the id is `null` (JSON-RPC 2.0, section 5).
+    fn object(&self, id: Option<&RawValue>, fault: &Fault) {
         if let Ok(text) = to_json(&Response::error(id, fault)) {
             self.core.outbox.send(text);
         }

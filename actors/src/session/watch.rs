@@ -5,22 +5,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use flightdeck_data::mission::State;
 use flightdeck_protocol::{
-    Code, Fault, Timestamp,
+    Code, Fault, OrganizationId, Timestamp,
     envelope::Notification,
     notification::MISSION_WATCHING,
-    operations::{Empty, Position, Watch, Watching},
+    operations::{Position, Watch, WatchKind, Watching},
 };
 use serde_json::value::RawValue;
 
-use super::{ResumeBounds, Session, response};
+use super::{ResumeBounds, Session, pending::Making, response};
 use crate::{
     dispatch::{to_json, unauthenticated},
-    live::{Feed, MissionWatch, Topic},
-    mission::Caller,
+    live::{Feed, MissionWatch},
 };
 
-/// Characters of a watch's name.
-const SUB_CHARS: usize = 64;
 /// How often a mission is found anew that leaves memory just as it is to be watched.
 const TRIES: usize = 5;
 
@@ -39,36 +36,42 @@ impl Session {
     /// Watches the mission in the socket's path, once the session is open.
     pub(super) fn watch_path(&self) {
         let Some((mission, since)) = self.core.path.borrow_mut().take() else { return };
+        let watch = Watch::new(mission, mission.to_string(), since);
+        let making = match self.reserve(WatchKind::Mission, &watch.sub) {
+            Ok(making) => making,
+            Err(fault) => return self.object(None, &fault),
+        };
         let session = self.clone();
         actix_rt::spawn(async move {
-            let watch = Watch::new(mission, mission.to_string(), since);
             let notice = |watching: &Raw| to_json(&Notification::new(MISSION_WATCHING, watching));
-            if let Err(fault) = session.begin(&watch, notice).await {
-                session.fail(None, &fault);
+            match session.begin(&watch, &making, notice).await {
+                Ok(()) => {}
+                // Nobody waits for an answer, and the unwatch has its own.
+                Err(fault) if fault.code == Code::Unwatched => {}
+                Err(fault) => session.object(None, &fault),
             }
         });
     }
 
-    pub(super) async fn watch(&self, id: Option<&RawValue>, watch: Watch) {
+    pub(super) async fn watch(&self, id: Option<&RawValue>, watch: Watch, making: Making) {
         let answer = |watching: &Raw| Ok(response(id, &to_json(watching)?));
-        if let Err(fault) = self.begin(&watch, answer).await {
+        if let Err(fault) = self.begin(&watch, &making, answer).await {
             self.fail(id, &fault);
         }
     }
 
     /// Begins the watch; what `tell` makes of its beginning is sent first.
-    async fn begin(&self, watch: &Watch, tell: impl Fn(&Raw) -> Result<Bytes, Fault>) -> Result<(), Fault> {
-        self.reserve(&watch.sub)?;
-        let begun = self.try_begin(watch, tell).await;
-        self.core.pending.borrow_mut().remove(&watch.sub);
-        begun
-    }
-
-    async fn try_begin(&self, watch: &Watch, tell: impl Fn(&Raw) -> Result<Bytes, Fault>) -> Result<(), Fault> {
-        let caller = &self.core.caller()?.ok_or_else(unauthenticated)?;
+    async fn begin(
+        &self,
+        watch: &Watch,
+        making: &Making,
+        tell: impl Fn(&Raw) -> Result<Bytes, Fault>,
+    ) -> Result<(), Fault> {
+        let organization = self.core.caller()?.ok_or_else(unauthenticated)?.person.organization.id;
         for _ in 0..TRIES {
-            let (feed, watching) = self.prepare(watch, caller).await?;
+            let (feed, watching) = self.prepare(watch, organization).await?;
             let told = tell(&watching)?;
+            let caller = making.may_stand()?;
             if let Some(watcher) = feed.attach(&caller.person, self.core.hub.handle(), Timestamp::now()) {
                 let past = self.core.desk.registry.world().past.clone();
                 let cursor = MissionWatch::new(watch, watcher, past, watching.seq);
@@ -81,38 +84,9 @@ impl Session {
         Err(crate::mission::restarting())
     }
 
-    /// The name is free and there is room; it is kept until the watch stands.
-    pub(super) fn reserve(&self, sub: &str) -> Result<(), Fault> {
-        if sub.is_empty() || sub.chars().count() > SUB_CHARS || sub.chars().any(char::is_control) {
-            let message = format!("sub is your name for the watch: 1 to {SUB_CHARS} characters, none of them control");
-            return Err(Fault::invalid("sub", message));
-        }
-        let mut pending = self.core.pending.borrow_mut();
-        if self.core.outbox.is_watching(sub) || pending.contains(sub) {
-            let message = format!("the session watches something under the name {sub:?} already; take another");
-            return Err(Fault::new(Code::SubscriptionTaken, message).on("sub"));
-        }
-        let most = self.core.rules.limits.subscriptions as usize;
-        if self.core.outbox.watches() + pending.len() >= most {
-            let message = format!("a session can watch {most} things at once; unwatch some first");
-            return Err(Fault::new(Code::LimitReached, message));
-        }
-        pending.insert(sub.to_owned());
-        Ok(())
-    }
-
-    /// Ends the watch `sub`, if it is of the kind that is meant.
-    pub(super) fn unwatch(&self, id: Option<&RawValue>, sub: &str, is_meant: impl Fn(Topic) -> bool) {
-        let outbox = &self.core.outbox;
-        let known = outbox.topic_of(sub).is_some_and(is_meant) && outbox.unwatch(sub);
-        let message = "the session watches nothing of this kind by this name";
-        let missing = || Fault::new(Code::SubscriptionNotFound, message).on("sub");
-        self.answer(id, known.then_some(Empty {}).ok_or_else(missing));
-    }
-
-    async fn prepare(&self, watch: &Watch, caller: &Caller) -> Result<(Arc<Feed>, Raw), Fault> {
+    async fn prepare(&self, watch: &Watch, organization: OrganizationId) -> Result<(Arc<Feed>, Raw), Fault> {
         let registry = &self.core.desk.registry;
-        let mission = registry.find(watch.mission, caller.person.organization.id).await?;
+        let mission = registry.find(watch.mission, organization).await?;
         let feed = mission.feed.clone();
         let (since, bounds) = (watch.since, self.core.rules.resume);
         let asked = feed.clone();

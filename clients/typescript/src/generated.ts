@@ -1661,21 +1661,21 @@ export interface Methods {
   "mission.complete": { params: MissionComplete & Idem & IfSeq; result: MissionSummary };
   /** Calls a mission off. Its agent is stopped. May be refused with `mission_not_found`, `mission_quarantined`, `illegal_transition`, `too_large`, `seq_conflict`, `idem_reused`. */
   "mission.cancel": { params: MissionCancel & Idem & IfSeq; result: MissionSummary };
-  /** Watches a mission: its state now, or what came since a known position, and then every event as it happens. May be refused with `mission_not_found`, `mission_quarantined`, `subscription_taken`, `limit_reached`, `invalid_value`. */
+  /** Watches a mission: its state now, or what came since a known position, and then every event as it happens. May be refused with `mission_not_found`, `mission_quarantined`, `subscription_taken`, `unwatched`, `limit_reached`, `invalid_value`. */
   "mission.watch": { params: Watch; result: Watching };
-  /** Ends a watch. Nothing is sent for it after the answer. May be refused with `subscription_not_found`. */
+  /** Ends a watch. Nothing is sent for it after the answer; one that did not stand yet is refused with `unwatched`. May be refused with `subscription_not_found`. */
   "mission.unwatch": { params: Unwatch; result: Empty };
   /** Tells those who watch a mission what the caller, who watches it too, looks at, has seen, writes, or points at. May be refused with `mission_not_found`, `subscription_not_found`, `step_not_found`, `document_not_found`, `invalid_value`, `too_large`. */
   "presence.set": { params: PresenceSet; result: Empty };
-  /** Watches the organization's missions as a list: those that fit, in order, and every change of it. May be refused with `subscription_taken`, `limit_reached`, `invalid_value`. */
+  /** Watches the organization's missions as a list: those that fit, in order, and every change of it. May be refused with `subscription_taken`, `unwatched`, `limit_reached`, `invalid_value`. */
   "missions.watch": { params: MissionsWatch; result: MissionsWatching };
-  /** Ends the watch of a list of missions. Nothing is sent for it after the answer. May be refused with `subscription_not_found`. */
+  /** Ends the watch of a list of missions. Nothing is sent for it after the answer; one that did not stand yet is refused with `unwatched`. May be refused with `subscription_not_found`. */
   "missions.unwatch": { params: Unwatch; result: Empty };
   /** Lists what waits for the caller: questions of agents, and ends of missions, newest first, a page at a time. May be refused with `invalid_value`. */
   "inbox.list": { params: InboxQuery; result: InboxPage };
-  /** Watches what waits for the caller, and every change of it. May be refused with `subscription_taken`, `limit_reached`, `invalid_value`. */
+  /** Watches what waits for the caller, and every change of it. May be refused with `subscription_taken`, `unwatched`, `limit_reached`, `invalid_value`. */
   "inbox.watch": { params: InboxWatch; result: InboxWatching };
-  /** Ends the watch of the inbox. Nothing is sent for it after the answer. May be refused with `subscription_not_found`. */
+  /** Ends the watch of the inbox. Nothing is sent for it after the answer; one that did not stand yet is refused with `unwatched`. May be refused with `subscription_not_found`. */
   "inbox.unwatch": { params: Unwatch; result: Empty };
   /** Takes an item out of the caller's inbox. May be refused with `item_not_found`, `invalid_value`. */
   "inbox.dismiss": { params: InboxDismiss; result: Empty };
@@ -1867,6 +1867,8 @@ export const FAULTS = {
   idem_reused: { code: 1308, kind: "conflict", temporary: false },
   /** An organization needs an admin whose account is active. */
   last_admin: { code: 1309, kind: "conflict", temporary: false },
+  /** The watch was ended with an unwatch before it stood. */
+  unwatched: { code: 1310, kind: "conflict", temporary: false },
   /** The message or a value in it is over its size limit. */
   too_large: { code: 1400, kind: "too_large", temporary: false },
   /** The mission, or the session, has as many of these as it may have. */

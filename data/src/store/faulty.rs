@@ -1,4 +1,4 @@
-//! A wrapper whose commits fail or wait on demand, for tests of what sits above a store.
+//! A wrapper whose commits and reads fail, or whose commits wait, on demand, for tests of what sits above a store.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +14,8 @@ pub struct FaultyStore {
 #[derive(Default)]
 struct Switches {
     fail: bool,
+    fail_reads: Option<Space>,
+    reads: usize,
     hold: bool,
     held: usize,
     commits: usize,
@@ -28,6 +30,16 @@ impl FaultyStore {
     /// Whether the commits that begin from now on fail without doing anything.
     pub fn fail_commits(&self, fail: bool) {
         self.lock().fail = fail;
+    }
+
+    /// In which space nothing can be read from now on, if anywhere.
+    pub fn fail_reads(&self, of: Option<Space>) {
+        self.lock().fail_reads = of;
+    }
+
+    /// How many values were asked for.
+    pub fn reads(&self) -> usize {
+        self.lock().reads
     }
 
     /// Makes commits wait, before they do anything, until they are released.
@@ -54,6 +66,15 @@ impl FaultyStore {
         self.lock().commits
     }
 
+    fn read(&self, space: Space) -> Result<(), StoreError> {
+        let mut switches = self.lock();
+        switches.reads += 1;
+        match switches.fail_reads {
+            Some(fails) if fails == space => Err(StoreError::Failed { what: "told to fail".to_owned() }),
+            _ => Ok(()),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Switches> {
         self.switches.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -78,6 +99,7 @@ impl Store for FaultyStore {
     }
 
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(space)?;
         self.inner.get(space, key)
     }
 
@@ -88,6 +110,7 @@ impl Store for FaultyStore {
         direction: Direction,
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
+        self.read(space)?;
         self.inner.scan(space, range, direction, visit)
     }
 

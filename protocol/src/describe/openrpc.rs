@@ -6,7 +6,7 @@ use super::{NOTIFICATIONS, Shapes};
 use crate::{
     Code, Descriptor, PROFILE,
     notification::Close,
-    operations::{Over, TABLE, Who},
+    operations::{Over, TABLE, WhileStopping, Who},
 };
 
 const SCHEMAS: &str = "#/components/schemas/";
@@ -82,6 +82,7 @@ fn method(shapes: &mut Shapes, descriptor: &Descriptor) -> Value {
         "errors": codes.iter().map(|code| json!({"$ref": format!("{ERRORS}{}", code.name())})).collect::<Vec<_>>(),
         "x-roles": roles(descriptor.who),
         "x-over": over(descriptor.over),
+        "x-while-stopping": descriptor.while_stopping == WhileStopping::Allowed,
         "x-rest": descriptor
             .rest
             .iter()

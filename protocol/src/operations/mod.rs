@@ -34,7 +34,7 @@ pub use plan::{StepAdd, StepMove, StepRef, StepUpdate};
 pub use sessions::{
     FaultAction, FaultPlan, LooksAt, PlannedFault, PresenceSet, SessionList, SessionView, WatchKind, WatchView,
 };
-pub use table::{Descriptor, Operation, Over, Route, Verb, Who};
+pub use table::{Descriptor, Operation, Over, Route, Verb, WhileStopping, Who};
 
 use crate::{
     fault::Code,
@@ -64,11 +64,13 @@ operations! {
     RenewSession(SessionRenew) -> SessionRenewed {
         method: "session.renew", who: Who::SignedIn, over: Socket, rest: [],
         faults: [TokenInvalid, TokenExpired, TokenRevoked, AccountClosed, AlreadyOpen],
+        while_stopping: Allowed,
     }
     /// Tells the server that the client is there, and the client what time it is.
     Ping(Empty) -> PingReply {
         method: "session.ping", who: Who::Anyone, over: Socket, rest: [],
         faults: [],
+        while_stopping: Allowed,
     }
 
     /// Makes an account in a new organization of its own, with the role admin, and signs it in.
@@ -182,27 +184,30 @@ operations! {
     /// Watches a mission: its state now, or what came since a known position, and then every event as it happens.
     WatchMission(Watch) -> Watching {
         method: "mission.watch", who: READERS, over: Socket, rest: [],
-        faults: [MissionNotFound, MissionQuarantined, SubscriptionTaken, LimitReached, InvalidValue],
+        faults: [MissionNotFound, MissionQuarantined, SubscriptionTaken, Unwatched, LimitReached, InvalidValue],
     }
-    /// Ends a watch. Nothing is sent for it after the answer.
+    /// Ends a watch. Nothing is sent for it after the answer; one that did not stand yet is refused with `unwatched`.
     UnwatchMission(Unwatch) -> Empty {
         method: "mission.unwatch", who: READERS, over: Socket, rest: [],
         faults: [SubscriptionNotFound],
+        while_stopping: Allowed,
     }
     /// Tells those who watch a mission what the caller, who watches it too, looks at, has seen, writes, or points at.
     SetPresence(PresenceSet) -> Empty {
         method: "presence.set", who: READERS, over: Socket, rest: [],
         faults: [MissionNotFound, SubscriptionNotFound, StepNotFound, DocumentNotFound, InvalidValue, TooLarge],
+        while_stopping: Allowed,
     }
     /// Watches the organization's missions as a list: those that fit, in order, and every change of it.
     WatchMissions(MissionsWatch) -> MissionsWatching {
         method: "missions.watch", who: READERS, over: Socket, rest: [],
-        faults: [SubscriptionTaken, LimitReached, InvalidValue],
+        faults: [SubscriptionTaken, Unwatched, LimitReached, InvalidValue],
     }
-    /// Ends the watch of a list of missions. Nothing is sent for it after the answer.
+    /// Ends the watch of a list of missions. Nothing is sent for it after the answer; one that did not stand yet is refused with `unwatched`.
     UnwatchMissions(Unwatch) -> Empty {
         method: "missions.unwatch", who: READERS, over: Socket, rest: [],
         faults: [SubscriptionNotFound],
+        while_stopping: Allowed,
     }
     /// Lists what waits for the caller: questions of agents, and ends of missions, newest first, a page at a time.
     ListInbox(InboxQuery) -> InboxPage {
@@ -212,12 +217,13 @@ operations! {
     /// Watches what waits for the caller, and every change of it.
     WatchInbox(InboxWatch) -> InboxWatching {
         method: "inbox.watch", who: READERS, over: Socket, rest: [],
-        faults: [SubscriptionTaken, LimitReached, InvalidValue],
+        faults: [SubscriptionTaken, Unwatched, LimitReached, InvalidValue],
     }
-    /// Ends the watch of the inbox. Nothing is sent for it after the answer.
+    /// Ends the watch of the inbox. Nothing is sent for it after the answer; one that did not stand yet is refused with `unwatched`.
     UnwatchInbox(Unwatch) -> Empty {
         method: "inbox.unwatch", who: READERS, over: Socket, rest: [],
         faults: [SubscriptionNotFound],
+        while_stopping: Allowed,
     }
     /// Takes an item out of the caller's inbox.
     DismissInbox(InboxDismiss) -> Empty {

@@ -50,6 +50,15 @@ pub enum Over {
     Download,
 }
 
+/// What becomes of an operation that a session asks for while the server stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhileStopping {
+    /// It is refused with `server_restarting`.
+    Refused,
+    /// It is carried out: it gives something back, or keeps the session up to its goodbye.
+    Allowed,
+}
+
 /// The method of an HTTP request (RFC 9110).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verb {
@@ -108,6 +117,8 @@ pub struct Descriptor {
     pub faults: &'static [Code],
     /// What it takes beside its own parameters.
     pub guards: &'static [Guard],
+    /// What becomes of it while the server stops.
+    pub while_stopping: WhileStopping,
     /// The JSON schema of its parameters, guards included.
     pub params: fn() -> Schema,
     /// The JSON schema of its answer.
@@ -131,6 +142,7 @@ macro_rules! operations {
             rest: [$($verb:ident $path:literal => $status:literal),*],
             faults: [$($fault:ident),*],
             $(guards: [$($guard:ident),*],)?
+            $(while_stopping: $stopping:ident,)?
         }
     )+) => {
         $(
@@ -184,6 +196,7 @@ macro_rules! operations {
                 rest: &[$(Route { verb: Verb::$verb, path: $path, status: $status }),*],
                 faults: &[$(Code::$fault),*],
                 guards: &[$($(Guard::$guard),*)?],
+                while_stopping: [$(WhileStopping::$stopping,)? WhileStopping::Refused][0],
                 params: || with_guards(schemars::schema_for!($params), &[$($(Guard::$guard),*)?]),
                 result: || schemars::schema_for!($result),
             },)+

@@ -1,0 +1,143 @@
+//! Watches that are being made: their names are taken, and each can be ended before it stands.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+};
+
+use flightdeck_protocol::{
+    Call, Code, Fault, Operation as _,
+    operations::{self as ops, Descriptor, Empty, WatchInbox, WatchKind, WatchMission, WatchMissions},
+};
+use serde_json::value::RawValue;
+
+use super::{Core, Session};
+use crate::{
+    dispatch::{check_rights, unauthenticated},
+    mission::Caller,
+};
+
+/// Characters of a watch's name.
+const SUB_CHARS: usize = 64;
+
+/// The watches of a session that are being made, by name.
+#[derive(Default)]
+pub(super) struct Pending(RefCell<HashMap<String, Mark>>);
+
+#[derive(Clone)]
+struct Mark {
+    kind: WatchKind,
+    /// Nobody wants it any more.
+    unwatched: Rc<Cell<bool>>,
+}
+
+/// A watch that is being made: its name is taken, from the moment that it is asked for until this is dropped.
+pub(super) struct Making {
+    core: Rc<Core>,
+    sub: String,
+    mark: Mark,
+}
+
+impl Pending {
+    fn has(&self, sub: &str) -> bool {
+        self.0.borrow().contains_key(sub)
+    }
+
+    fn len(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    /// Ends the watch `sub` before it stands: its name is free at once. False if there is none of this kind.
+    fn end(&self, sub: &str, kind: WatchKind) -> bool {
+        let mut pending = self.0.borrow_mut();
+        let found = pending.get(sub).is_some_and(|mark| mark.kind == kind);
+        if found && let Some(mark) = pending.remove(sub) {
+            mark.unwatched.set(true);
+        }
+        found
+    }
+}
+
+impl Session {
+    /// The watch that `call` asks for, if it does, with its name taken at once: what comes next may name it.
+    ///
+    /// # Errors
+    /// When the name is not acceptable or taken, or there is no room.
+    pub(super) fn making(&self, call: &Call) -> Result<Option<Making>, Fault> {
+        let (kind, sub) = match call {
+            Call::WatchMission(watch) => (WatchKind::Mission, &watch.sub),
+            Call::WatchMissions(watch) => (WatchKind::Missions, &watch.sub),
+            Call::WatchInbox(watch) => (WatchKind::Inbox, &watch.sub),
+            _ => return Ok(None),
+        };
+        self.reserve(kind, sub).map(Some)
+    }
+
+    /// The name is free and there is room; it is kept until the watch stands.
+    pub(super) fn reserve(&self, kind: WatchKind, sub: &str) -> Result<Making, Fault> {
+        if sub.is_empty() || sub.chars().count() > SUB_CHARS || sub.chars().any(char::is_control) {
+            let message = format!("sub is your name for the watch: 1 to {SUB_CHARS} characters, none of them control");
+            return Err(Fault::invalid("sub", message));
+        }
+        let core = &self.core;
+        if core.outbox.is_watching(sub) || core.pending.has(sub) {
+            let message = format!("the session watches something under the name {sub:?} already; take another");
+            return Err(Fault::new(Code::SubscriptionTaken, message).on("sub"));
+        }
+        let most = core.rules.limits.subscriptions as usize;
+        if core.outbox.watches() + core.pending.len() >= most {
+            let message = format!("a session can watch {most} things at once; unwatch some first");
+            return Err(Fault::new(Code::LimitReached, message));
+        }
+        let mark = Mark { kind, unwatched: Rc::default() };
+        core.pending.0.borrow_mut().insert(sub.to_owned(), mark.clone());
+        Ok(Making { core: core.clone(), sub: sub.to_owned(), mark })
+    }
+
+    /// Ends the watch `sub`, whether it stands yet or not, if it is of this kind.
+    pub(super) fn unwatch(&self, id: Option<&RawValue>, sub: &str, kind: WatchKind) {
+        let Core { outbox, pending, .. } = &*self.core;
+        let stands = outbox.topic_of(sub).is_some_and(|topic| topic.kind() == kind);
+        let known = (stands && outbox.unwatch(sub)) || pending.end(sub, kind);
+        let message = "the session watches nothing of this kind by this name";
+        let missing = || Fault::new(Code::SubscriptionNotFound, message).on("sub");
+        self.answer(id, known.then_some(Empty {}).ok_or_else(missing));
+    }
+}
+
+impl Making {
+    /// Whom the watch is for, if it may stand now: what was read for it took a while. To be asked last,
+    /// with no await before it stands.
+    ///
+    /// # Errors
+    /// When it was ended meanwhile, or its owner has lost the right to it, or to the session.
+    pub(super) fn may_stand(&self) -> Result<Caller, Fault> {
+        if self.mark.unwatched.get() {
+            let message = "the watch was ended with an unwatch before it stood; ask again if you want it after all";
+            return Err(Fault::new(Code::Unwatched, message).on("sub"));
+        }
+        let caller = self.core.caller()?.ok_or_else(unauthenticated)?;
+        begins(self.mark.kind).map_or(Ok(()), |begins| check_rights(begins, Some(caller.person.role)))?;
+        Ok(caller)
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        let mut pending = self.core.pending.0.borrow_mut();
+        // One that was ended has given its name up, and another may have it by now.
+        if pending.get(&self.sub).is_some_and(|mark| Rc::ptr_eq(&mark.unwatched, &self.mark.unwatched)) {
+            pending.remove(&self.sub);
+        }
+    }
+}
+
+/// The operation that begins a watch of this kind.
+pub(super) fn begins(kind: WatchKind) -> Option<&'static Descriptor> {
+    ops::find(match kind {
+        WatchKind::Mission => WatchMission::METHOD,
+        WatchKind::Missions => WatchMissions::METHOD,
+        WatchKind::Inbox => WatchInbox::METHOD,
+    })
+}
