@@ -1,6 +1,6 @@
 //! `flightdeck serve`: from settings to a server that runs until it is told to stop.
 
-use std::{io::IsTerminal as _, net::TcpListener, time::Duration};
+use std::{io::IsTerminal as _, net::TcpListener, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use flightdeck_data::people::NewPerson;
@@ -69,7 +69,12 @@ impl Server {
         listener.set_nonblocking(true)?;
         let listening = listener.local_addr()?;
         let services = services::start(settings, layout)?;
-        let edge = Edge { desk: services.desk.clone(), rules: services.rules.clone(), body_bytes: BODY_BYTES };
+        let edge = Edge {
+            desk: services.desk.clone(),
+            rules: services.rules.clone(),
+            body_bytes: BODY_BYTES,
+            readiness: Arc::default(),
+        };
         let server = edge::server(edge, listener, services::threads(settings.workers))?;
         let handle = server.handle();
         let running = actix_rt::spawn(server);

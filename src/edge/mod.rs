@@ -8,6 +8,7 @@ mod document;
 mod health;
 mod openings;
 mod openrpc;
+mod readiness;
 mod reply;
 mod rest;
 mod roused;
@@ -19,6 +20,8 @@ use std::{net::TcpListener, sync::Arc, time::Duration};
 use actix_web::{App, HttpServer, Resource, Route, dev::Server, middleware::NormalizePath, web};
 use flightdeck_actors::{dispatch::Desk, session::SessionRules};
 
+pub(crate) use readiness::Readiness;
+
 /// What every handler shares.
 #[derive(Clone)]
 pub(crate) struct Edge {
@@ -26,6 +29,8 @@ pub(crate) struct Edge {
     pub(crate) rules: Arc<SessionRules>,
     /// The size of a request's body, in bytes.
     pub(crate) body_bytes: usize,
+    /// Whether the journal takes writes, as was found a moment ago.
+    pub(crate) readiness: Arc<Readiness>,
 }
 
 /// How long a connection without a request is kept.
