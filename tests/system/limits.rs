@@ -64,11 +64,14 @@ async fn is_well(socket: &mut RawSocket) {
 
 #[tokio::test]
 async fn who_asks_too_fast_is_refused_what_is_too_much_and_goes_on() {
-    let mut scene = Scene::set(&["--commands-per-second", "20", "--command-burst", "40"]).await;
+    let set = ["--commands-per-second", "20", "--command-burst", "40", "--resume-bytes", "4321", "--idem-calls", "99"];
+    let mut scene = Scene::set(&set).await;
     let Scene { server, ann, mission, socket, watcher } = &mut scene;
     let opened = socket.call("session.open", json!({})).await;
     let limits: Limits = serde_json::from_value(opened["result"]["limits"].clone()).expect("limits");
     assert_eq!((limits.commands_per_second, limits.command_burst), (20, 40));
+    assert_eq!((limits.resume_bytes, limits.idem_calls), (4321, 99));
+    assert_eq!((limits.outbox_bytes, limits.outbox_messages), (8 * MEBIBYTE, 4096));
 
     let mut other = RawSocket::open(server, &ann.token).await;
     let note = |id: usize| {

@@ -58,7 +58,7 @@ pub(crate) use lists::inboxes;
 pub use lists::{InboxList, MissionList};
 pub use mission_watch::MissionWatch;
 pub use news::{Ends, News};
-pub use outbox::{Outbox, OutboxView, Outgoing, Sent};
+pub use outbox::{ANSWER_BYTES, ANSWER_MESSAGES, Outbox, OutboxView, Outgoing, Sent};
 pub use parting::{Advice, Owed};
 pub use past::Past;
 pub use presence::{Place, Watcher};

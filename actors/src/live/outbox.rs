@@ -21,9 +21,9 @@ use tokio::time::{Sleep, sleep};
 use super::{Advice, Harm, Hub, Next, Owed, Place, Subscription, Topic, hub::Ticket};
 
 /// How many bytes of answers may wait for a client that does not read.
-const ANSWER_BYTES: usize = 8 * 1024 * 1024;
+pub const ANSWER_BYTES: usize = 8 * 1024 * 1024;
 /// How many answers and notices may wait for it.
-const ANSWER_MESSAGES: usize = 4_096;
+pub const ANSWER_MESSAGES: u32 = 4_096;
 
 /// What is to be sent next.
 pub enum Outgoing {
@@ -138,7 +138,7 @@ impl Outbox {
         }
         inner.answer_bytes += text.len();
         inner.answers.push_back(text);
-        let full = inner.answer_bytes > ANSWER_BYTES || inner.answers.len() > ANSWER_MESSAGES;
+        let full = inner.answer_bytes > ANSWER_BYTES || inner.answers.len() > ANSWER_MESSAGES as usize;
         // One answer may be as large as it is: it was asked for, and is built already.
         if full && inner.answers.len() > 1 {
             inner.answers.clear();

@@ -691,14 +691,28 @@ export interface Limits {
   command_burst: number;
   /** Requests a second, over time; `session.ping` and notifications of the client count too. */
   commands_per_second: number;
+  /**
+   * Calls with `idem` of one person that are remembered for 24 hours; while there are as many, further ones are
+   * refused.
+   */
+  idem_calls: number;
   /** Missions or items in one live list. */
   list_items: number;
   /** The shortest time between two rolled-up pieces of live text of a mission, in milliseconds. */
   live_interval_ms: number;
   /** The size of a message from the client, in bytes. */
   message_bytes: number;
+  /**
+   * Bytes of answers that wait for a client that does not read; beyond that, and with more than one of them, the
+   * session is closed as too slow (4013). What it watches does not count: that waits where it is kept.
+   */
+  outbox_bytes: number;
+  /** The same in messages. */
+  outbox_messages: number;
   /** Requests that wait for an answer at once. */
   requests_in_flight: number;
+  /** The same in bytes, by what the mission's events take on average. */
+  resume_bytes: number;
   /** Events in a gap that a resume is given one by one; beyond that it gets a snapshot. */
   resume_events: number;
   /** Live sessions of one person at once. */

@@ -108,8 +108,9 @@ impl Peer {
                      "role": "admin", "created_at": Timestamp::from_millis(0)},
             "expires_at": Timestamp::now().plus_millis(millis),
             "limits": {"message_bytes": 1 << 20, "subscriptions": 100, "requests_in_flight": 8,
-                       "resume_events": 1000, "sessions": 10, "commands_per_second": 100,
-                       "command_burst": 100, "live_interval_ms": 40, "list_items": 500},
+                       "resume_events": 1000, "resume_bytes": 1 << 20, "outbox_bytes": 1 << 20,
+                       "outbox_messages": 100, "sessions": 10, "commands_per_second": 100, "command_burst": 100,
+                       "idem_calls": 100, "live_interval_ms": 40, "list_items": 500},
             "heartbeat": {"interval_ms": 20_000, "timeout_ms": 60_000},
             "profile": crate::PROFILE, "server": "0",
         });

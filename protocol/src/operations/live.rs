@@ -52,12 +52,22 @@ pub struct Limits {
     pub requests_in_flight: u32,
     /// Events in a gap that a resume is given one by one; beyond that it gets a snapshot.
     pub resume_events: u64,
+    /// The same in bytes, by what the mission's events take on average.
+    pub resume_bytes: u64,
+    /// Bytes of answers that wait for a client that does not read; beyond that, and with more than one of them, the
+    /// session is closed as too slow (4013). What it watches does not count: that waits where it is kept.
+    pub outbox_bytes: u64,
+    /// The same in messages.
+    pub outbox_messages: u32,
     /// Live sessions of one person at once.
     pub sessions: u32,
     /// Requests a second, over time; `session.ping` and notifications of the client count too.
     pub commands_per_second: u32,
     /// Requests at once from a session that was quiet.
     pub command_burst: u32,
+    /// Calls with `idem` of one person that are remembered for 24 hours; while there are as many, further ones are
+    /// refused.
+    pub idem_calls: u32,
     /// The shortest time between two rolled-up pieces of live text of a mission, in milliseconds.
     pub live_interval_ms: u32,
     /// Missions or items in one live list.
