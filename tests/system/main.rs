@@ -11,6 +11,7 @@ mod client;
 mod coalesced;
 mod complaints;
 mod demo;
+mod deployed;
 mod described;
 mod drain;
 mod faults;

@@ -11,7 +11,7 @@
 //! | signing out does not reach the socket | `access::signing_out_is_the_last_that_a_socket_hears` |
 //! | too large a message looks like a lost network | `access::a_message_that_is_too_large_is_told_so_and_not_tried_again` |
 //! | nobody can see a slow client's queue | `sessions::what_waits_for_a_client` |
-//! | the peak of a socket's buffer is kept | `bad_frames`: its story about buffers |
+//! | the peak of a socket's buffer is kept | `slow_clients::the_largest_message_of_a_socket_is_not_what_it_costs_ever_after` |
 //! | no compression | `bad_frames`: its story about extensions |
 //! | presence that flaps, and ghosts | `presence`: its stories about reconnects and dead peers |
 //! | a notification before the answer that it belongs to | `watching::the_answer_comes_before_its_first_notification` |
