@@ -175,8 +175,7 @@ impl Desk {
             return Err(Fault::new(Code::InvalidParams, message));
         }
         let (guards, params) = Guards::take(descriptor, params)?;
-        let call = Call::read(descriptor, &params)
-            .map_err(|error| Fault::new(Code::InvalidParams, format!("the parameters do not fit {method}: {error}")))?;
+        let call = Call::read(descriptor, &params)?;
         let named = match (&guards.idem, caller) {
             (Some(name), Some(caller)) => Some(Named::new(caller.person.id, name, method, &call)?),
             _ => None,

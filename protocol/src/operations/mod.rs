@@ -357,6 +357,26 @@ mod tests {
     }
 
     #[test]
+    fn a_parameter_that_does_not_fit_is_named() {
+        let refuse = |method: &str, params: &str| Call::read(find(method).unwrap(), params).unwrap_err();
+        let id = "00000000-0000-0000-0000-000000000000";
+        for (method, params, field) in [
+            ("mission.create", r#"{"title": 7}"#.to_owned(), Some("title")),
+            ("mission.create", r#"{"title": "a", "priority": "whenever"}"#.to_owned(), Some("priority")),
+            ("mission.get", r#"{"mission": "one"}"#.to_owned(), Some("mission")),
+            ("mission.watch", format!(r#"{{"mission": "{id}", "sub": "a", "since": {{"seq": 1}}}}"#), Some("since")),
+            ("missions.watch", r#"{"sub": "a", "status": ["asleep"]}"#.to_owned(), Some("status[0]")),
+            ("mission.create", "{}".to_owned(), None),
+            ("mission.create", r#"{"title": "a"} {}"#.to_owned(), None),
+        ] {
+            let fault = refuse(method, &params);
+            assert_eq!((fault.code, fault.data.field.as_deref()), (Code::InvalidParams, field), "{params}: {fault}");
+            assert!(!fault.message.contains(" at line "), "{fault}");
+        }
+        assert!(refuse("mission.create", "{}").message.contains("`title`"));
+    }
+
+    #[test]
     fn the_table() {
         let rows: Vec<String> = TABLE
             .iter()

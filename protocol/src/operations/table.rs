@@ -4,7 +4,10 @@ use schemars::Schema;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::guards::Guard;
-use crate::{fault::Code, model::Role};
+use crate::{
+    fault::{Code, Fault},
+    model::Role,
+};
 
 /// An operation: what it is called, what it takes and what it gives.
 pub trait Operation {
@@ -132,6 +135,24 @@ impl Descriptor {
     }
 }
 
+/// Reads the parameters of a call of `method`.
+///
+/// # Errors
+/// When one is missing, unknown or of the wrong type; `field` says which, where it is known.
+pub(super) fn read_params<T: DeserializeOwned>(method: &str, params: &str) -> Result<T, Fault> {
+    let mut reader = serde_json::Deserializer::from_str(params);
+    let wrong = |message: String, field: &str| {
+        // The place counts in what is left of the frame, which nobody has seen.
+        let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
+        let fault = Fault::new(Code::InvalidParams, format!("the parameters do not fit {method}: {message}"));
+        if field == "." { fault } else { fault.on(field) }
+    };
+    let read = serde_path_to_error::deserialize(&mut reader)
+        .map_err(|error| wrong(error.inner().to_string(), &error.path().to_string()))?;
+    reader.end().map_err(|error| wrong(error.to_string(), "."))?;
+    Ok(read)
+}
+
 macro_rules! operations {
     ($(
         $(#[doc = $doc:literal])+
@@ -167,11 +188,11 @@ macro_rules! operations {
             /// Reads the own parameters of `descriptor`'s operation from JSON; guards were taken out before.
             ///
             /// # Errors
-            /// What serde says when a parameter is missing, unknown or of the wrong type.
-            pub fn read(descriptor: &Descriptor, params: &str) -> Result<Self, serde_json::Error> {
+            /// When a parameter is missing, unknown or of the wrong type; `field` says which.
+            pub fn read(descriptor: &Descriptor, params: &str) -> Result<Self, $crate::Fault> {
                 match descriptor.method {
-                    $($method => serde_json::from_str::<$params>(params).map(Self::$name),)+
-                    other => Err(serde::de::Error::custom(format_args!("{other} is not in the table"))),
+                    $($method => table::read_params::<$params>($method, params).map(Self::$name),)+
+                    other => Err($crate::Fault::new(Code::MethodNotFound, format!("{other} is not in the table"))),
                 }
             }
 
