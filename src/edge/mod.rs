@@ -6,6 +6,7 @@
 mod announced;
 mod document;
 mod health;
+mod line;
 mod openings;
 mod openrpc;
 mod readiness;

@@ -16,10 +16,9 @@ use std::{
 };
 
 use actix_web::{
-    Error,
+    Error, HttpRequest,
     body::{BodySize, BoxBody, MessageBody},
     dev::{Extensions, Service, ServiceRequest, ServiceResponse},
-    http::StatusCode,
 };
 use bytes::Bytes;
 use socket2::{SockRef, Socket};
@@ -49,6 +48,11 @@ pub(super) fn watch(connection: &dyn Any, data: &mut Extensions, patience: Durat
     });
     actix_rt::spawn(cut_off(Rc::downgrade(&opening), patience));
     data.insert(opening);
+}
+
+/// What can end the connection of a request that is an upgrade. It is not timed here any more.
+pub(super) fn upgraded(request: &HttpRequest) -> Option<Socket> {
+    request.conn_data::<Rc<Opening>>()?.socket.take()
 }
 
 /// Ends the connection once it has been idle for `patience`.
@@ -82,11 +86,6 @@ where
     let answering = service.call(request);
     async move {
         let response = answering.await?;
-        if let Some(work) = &work
-            && response.status() == StatusCode::SWITCHING_PROTOCOLS
-        {
-            work.0.socket.take();
-        }
         Ok(response.map_body(|_, body| AtWork { body, _work: work }))
     }
 }

@@ -29,7 +29,7 @@ use futures_util::Stream;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use super::{Edge, announced::Announced, reply, rest, roused::Roused};
+use super::{Edge, announced::Announced, line::Line, openings, reply, rest, roused::Roused};
 
 /// How much is handed on at once: the connection's buffer grows by no more, and stays as it has grown.
 const PART_BYTES: usize = 16 * 1024;
@@ -92,6 +92,7 @@ fn upgrade(
     };
     let session = Session::new(edge.desk.clone(), edge.rules.clone(), pass, caller, path);
     let outbox = session.outbox().clone();
+    let line = openings::upgraded(request).map(|socket| Line::of(socket, &outbox));
     let max_size = edge.rules.limits.message_bytes as usize;
     let codec = actix_http_codec(max_size);
     let exceeded = Rc::new(Cell::new(false));
@@ -99,7 +100,7 @@ fn upgrade(
     let stream = Announced::new(stream, max_size, exceeded.clone(), unheard.clone());
     let socket = Socket { session, partial: None, max_size, exceeded, unheard };
     let control = WebsocketContext::with_codec(socket, stream, codec);
-    response.streaming(Frames::new(control, outbox))
+    response.streaming(Frames::new(control, outbox, line))
 }
 
 /// A peer that takes nothing for `silence` is dropped by the kernel: while it
@@ -218,6 +219,8 @@ struct Frames<S> {
     parts: VecDeque<Bytes>,
     /// The connection is cut off as soon as what came before has left.
     cut: Option<Cut>,
+    /// Held for as long as anything may be sent.
+    _line: Option<Line>,
 }
 
 /// How far a cut is.
@@ -235,8 +238,9 @@ thread_local! {
 }
 
 impl<S: Stream> Frames<S> {
-    fn new(control: S, outbox: Rc<Outbox>) -> Self {
-        Self { control: Roused::new(control), control_ended: false, outbox, parts: VecDeque::new(), cut: None }
+    fn new(control: S, outbox: Rc<Outbox>, line: Option<Line>) -> Self {
+        let (control, parts) = (Roused::new(control), VecDeque::new());
+        Self { control, control_ended: false, outbox, parts, cut: None, _line: line }
     }
 
     /// All frames that the outbox has and that are small, in one piece. What follows on them is noted.
@@ -363,7 +367,7 @@ mod tests {
     fn what_is_small_leaves_together_and_what_is_large_in_pieces() {
         actix_rt::System::new().block_on(async {
             let outbox = Outbox::new(Hub::of_this_thread(|_| {}));
-            let mut frames = Frames::new(stream::pending(), outbox.clone());
+            let mut frames = Frames::new(stream::pending(), outbox.clone(), None);
             assert!(sent(&mut frames).is_empty());
             ["one", "two"].into_iter().for_each(|text| outbox.send(text));
             assert_eq!(sent(&mut frames), [b"\x81\x03one\x81\x03two"]);

@@ -17,6 +17,10 @@ use crate::support::{
     Heard, InboxWatcher, Member, PASSWORD, RawSocket, Scripts, Server, Watcher, fault_of, stored_log, within,
 };
 
+/// Characters of a message, of three bytes each; and how many are on a page, which no connection takes at once.
+const TEXT: usize = 15_000;
+const MESSAGES: usize = 200;
+
 /// Says something all the time.
 const POURING: &str = "
 nth = 0
@@ -171,6 +175,43 @@ async fn whose_account_is_closed_hears_nothing_more_though_much_is_said() {
         "who cannot prove who they are learns nothing"
     );
     watcher.reach(after.seq).await;
+}
+
+/// A mission with so many messages that a page of them is large, and the question for that.
+async fn talkative(server: &Server, who: &Member) -> (MissionId, String) {
+    let mission = server.started(who, None, json!({})).await;
+    for _ in 0..MESSAGES {
+        let message = MessageSend { mission, text: "€".repeat(TEXT) };
+        server.call::<SendMessage>(who, message).await.expect("a message");
+    }
+    let params = json!({"mission": mission, "limit": MESSAGES});
+    (mission, json!({"jsonrpc": "2.0", "id": 7, "method": "message.list", "params": params}).to_string())
+}
+
+#[tokio::test]
+async fn whose_account_is_closed_in_the_middle_of_a_large_answer_gets_no_more_of_it() {
+    let server = Server::start().await;
+    let ann = server.admin("ann").await;
+    let mel = server.member(&ann, Role::Manager, "mel").await;
+    let (_, ask) = talkative(&server, &ann).await;
+
+    let mut slow = RawSocket::narrow(&server, &mel.token).await;
+    slow.send(ask.clone()).await;
+    // The header of a frame whose length takes eight bytes, and the beginning of what is in it.
+    let begun = slow.bytes(1_000).await;
+    assert_eq!(begun[..2], [0x81, 127]);
+    let length = begun[2..10].iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+    assert!(length > MESSAGES * 3 * TEXT, "{length}");
+
+    server.set_active(&ann, &mel, false).await;
+    slow.breaks_off_unread().await;
+    let rest = slow.rest().await.len();
+    println!("{rest} of {length} bytes were on the reader's side before");
+    assert!(rest < length / 2, "{rest} of {length} came after the end");
+    // Somebody who may still have it gets all of it.
+    let mut quick = RawSocket::open(&server, &ann.token).await;
+    quick.send(ask).await;
+    assert_eq!(quick.response().await["result"]["items"].as_array().map(Vec::len), Some(MESSAGES));
 }
 
 #[tokio::test]

@@ -60,6 +60,8 @@ struct Inner {
     /// Requests whose answers are still to come.
     owed: u32,
     closing: Option<Close>,
+    /// Told when the session is cut off.
+    cut_off: Option<Box<dyn FnOnce()>>,
     said_goodbye: bool,
     ended: bool,
     waker: Option<Waker>,
@@ -119,6 +121,7 @@ impl Outbox {
                 parting: None,
                 owed: 0,
                 closing: None,
+                cut_off: None,
                 said_goodbye: false,
                 ended: false,
                 waker: None,
@@ -159,6 +162,19 @@ impl Outbox {
     pub fn cut_off(&self, close: Close) {
         self.mute();
         self.close(close);
+        self.tell_cut_off();
+    }
+
+    /// Has `then` done when the session is cut off: what was handed on before is to end as well.
+    pub fn when_cut_off(&self, then: impl FnOnce() + 'static) {
+        self.inner.borrow_mut().cut_off = Some(Box::new(then));
+    }
+
+    fn tell_cut_off(&self) {
+        let told = self.inner.borrow_mut().cut_off.take();
+        if let Some(tell) = told {
+            tell();
+        }
     }
 
     /// Says nothing any more, until it says goodbye: what waits is not sent, and the watches end at once.
@@ -184,6 +200,7 @@ impl Outbox {
         }
         drop(inner);
         self.close(close);
+        self.tell_cut_off();
     }
 
     /// How many watches there are.

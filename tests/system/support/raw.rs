@@ -4,7 +4,7 @@ use flightdeck_protocol::{Fault, notification::Closing};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
     net::{TcpSocket, TcpStream},
 };
 use tokio_tungstenite::{
@@ -124,6 +124,27 @@ impl RawSocket {
         let mut bytes = vec![0; 64 * 1024];
         // A reset is an end as well.
         within("the end of the connection", async { while matches!(stream.read(&mut bytes).await, Ok(1..)) {} }).await;
+    }
+
+    /// Waits until the server has broken off the connection, without reading anything that it sent.
+    pub(crate) async fn breaks_off_unread(&mut self) {
+        let broken = self.0.get_ref().ready(Interest::ERROR);
+        within("the connection to be broken off", broken).await.expect("a socket");
+    }
+
+    /// The bytes that can still be read, up to the end of the connection.
+    pub(crate) async fn rest(mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        // A reset is an end as well; what came before it is there.
+        let _ = within("the end of the connection", self.0.get_mut().read_to_end(&mut rest)).await;
+        rest
+    }
+
+    /// Reads so many bytes, whatever they are.
+    pub(crate) async fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        within("bytes", self.0.get_mut().read_exact(&mut bytes)).await.expect("an open connection");
+        bytes
     }
 
     /// Sends a text message in several frames.
