@@ -145,7 +145,8 @@ impl Registry {
 
     /// Ends all agents and missions in good order, within `patience`.
     pub async fn stop(&self, patience: Duration) {
-        self.addr.do_send(StopAll);
+        // From the answer on none is started, so those that are there are all. An error means that nobody could start one.
+        let _ = self.addr.send(StopAll).await;
         let stops: Vec<_> = self
             .shared
             .all()
@@ -271,7 +272,7 @@ impl Supervisor {
                     if let Some(feed) = feed {
                         // It has watchers, and maybe an agent: it is tried again until it succeeds.
                         ctx.run_later(RETRY, move |supervisor, ctx| {
-                            if !supervisor.starting.contains_key(&mission) {
+                            if !supervisor.stopping && !supervisor.starting.contains_key(&mission) {
                                 supervisor.starting.entry(mission).or_default();
                                 supervisor.bring(mission, None, Some(feed), ctx);
                             }
@@ -304,6 +305,9 @@ impl Supervisor {
         ctx: &mut Context<Self>,
     ) {
         let mission = recovered.state.id;
+        if self.stopping {
+            return self.answer(mission, &Err(restarting()));
+        }
         let world = self.shared.world.clone();
         let feed = feed.filter(|feed| feed.epoch == recovered.epoch && !feed.has_ended()).unwrap_or_else(|| {
             let head = recovered.state.seq();
@@ -449,4 +453,38 @@ pub(crate) fn index_fault(error: &IndexError) -> Fault {
 fn chain(error: &dyn std::error::Error) -> String {
     let sources = std::iter::successors(error.source(), |error| error.source());
     sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::stage::play;
+
+    #[test]
+    fn what_is_being_started_when_everything_is_to_stop_does_not_start() {
+        play(|stage| async move {
+            let (mission, organization) = (stage.mission().await, stage.ann.person.organization.id);
+            // Another one over the same store, which has yet to read the mission.
+            let registry = Registry::start(stage.desk.registry.world().clone(), 1);
+            stage.store.hold_commits();
+            let journal = registry.world().journal.clone();
+            let writing = actix_rt::spawn(async move {
+                let write = flightdeck_data::store::Write::put(flightdeck_data::store::Space::Meta, "a", "b");
+                journal.write(vec![write]).await
+            });
+            yield_now().await;
+            stage.store.wait_until_held();
+            let (finding, stopping) = (registry.clone(), registry.clone());
+            let found = actix_rt::spawn(async move { finding.find(mission, organization).await.err() });
+            yield_now().await;
+            stopping.stop(Duration::from_secs(60)).await;
+            stage.store.release_commits();
+            writing.await.unwrap().unwrap();
+            let fault = found.await.unwrap().expect("a refusal");
+            assert_eq!(fault.code, Code::MissionRestarting);
+            assert_eq!(registry.in_memory(), 0, "it was started, and nobody stops it");
+        });
+    }
 }

@@ -87,6 +87,12 @@ impl Circle {
         (self.opened, before != person.role)
     }
 
+    /// `person` has another role; whether others see a difference.
+    pub(super) fn take_role(&mut self, person: UserId, role: Role) -> bool {
+        let here = self.people.iter_mut().find(|here| here.id == person);
+        here.is_some_and(|here| std::mem::replace(&mut here.role, role) != role)
+    }
+
     /// The tab of `person` is gone: what they did in it is over at once, they themselves are in
     /// a while. Whoever was not shown yet is gone without a trace.
     pub(super) fn leave(&mut self, person: UserId, tab: u64, now: Instant) -> TakenBack {

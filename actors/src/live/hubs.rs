@@ -6,25 +6,30 @@ use std::sync::{
 };
 
 use flightdeck_data::people::AccessChange;
-use flightdeck_protocol::{Fault, OrganizationId, notification::Close};
+use flightdeck_protocol::{Fault, OrganizationId, SessionId, UserId, notification::Close};
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use super::{Advice, Roster, hub::HubHandle};
 
 /// How many rosters are made at once; whoever wants one more is refused.
 const ROSTERS: usize = 4;
 
+/// Counters of changes. So many that a change of one person's makes few others look who they are.
+const COUNTERS: usize = 1024;
+
 /// The hubs of all socket threads.
 pub struct Hubs {
     all: Mutex<Vec<HubHandle>>,
-    /// Counts the changes of what people may do.
-    changes: AtomicU64,
+    /// Count the changes of what people may do. People and sign-ins have theirs by their ids, and share it with some.
+    changes: Box<[AtomicU64]>,
     rosters: Semaphore,
 }
 
 impl Default for Hubs {
     fn default() -> Self {
-        Self { all: Mutex::default(), changes: AtomicU64::new(0), rosters: Semaphore::new(ROSTERS) }
+        let changes = (0..COUNTERS).map(|_| AtomicU64::new(0)).collect();
+        Self { all: Mutex::default(), changes, rosters: Semaphore::new(ROSTERS) }
     }
 }
 
@@ -37,15 +42,28 @@ impl Hubs {
     /// Something changed of what people may do: every session hears of it, also
     /// those that ask for nothing. Waits for nobody.
     pub(crate) fn access_changed(&self, change: AccessChange) {
-        // First of all, so that whatever is asked for from now on is looked at anew.
-        self.changes.fetch_add(1, Ordering::SeqCst);
+        // First of all, so that whatever those whom it concerns ask for from now on is looked at anew.
+        let count = |id: Uuid| {
+            self.counter(id).fetch_add(1, Ordering::SeqCst);
+        };
+        match &change {
+            AccessChange::Ended(sessions) => sessions.iter().for_each(|session| count(session.0)),
+            AccessChange::EndedAll(person) => count(person.0),
+            AccessChange::Person(person) => count(person.id.0),
+        }
         let change = Arc::new(change);
         self.all().iter().for_each(|hub| hub.access_changed(change.clone()));
     }
 
-    /// How many changes there were of what people may do.
-    pub(crate) fn changes(&self) -> u64 {
-        self.changes.load(Ordering::SeqCst)
+    /// How many changes there were that may concern `person`, and how many that may concern their sign-in `session`.
+    pub(crate) fn changes(&self, person: UserId, session: SessionId) -> (u64, u64) {
+        let count = |id: Uuid| self.counter(id).load(Ordering::SeqCst);
+        (count(person.0), count(session.0))
+    }
+
+    fn counter(&self, id: Uuid) -> &AtomicU64 {
+        // Ids end in chance.
+        &self.changes[(id.as_u128() % COUNTERS as u128) as usize]
     }
 
     /// Says goodbye to all sessions.

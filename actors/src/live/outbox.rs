@@ -225,6 +225,11 @@ impl Outbox {
         watches.min_by_key(|sub| sub.number).and_then(|sub| sub.watch.place().cloned())
     }
 
+    /// The session's places among those who watch the same.
+    pub fn places(&self) -> Vec<Place> {
+        self.inner.borrow().subs.values().filter_map(|sub| sub.watch.place().cloned()).collect()
+    }
+
     /// Says goodbye once every request that came before was answered and every watch has told what it
     /// had to tell. Nothing that comes in from now on counts.
     pub fn part(&self, close: Close, advice: Advice) {

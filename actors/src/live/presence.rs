@@ -9,7 +9,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use flightdeck_protocol::{Timestamp, UserId, model::Person, notification::LiveItem, operations::PresenceSet};
+use flightdeck_protocol::{
+    Timestamp, UserId,
+    model::{Person, Role},
+    notification::LiveItem,
+    operations::PresenceSet,
+};
 use serde_json::Value;
 
 use super::{
@@ -207,6 +212,14 @@ impl Place {
     /// A number for what is said now: what is said later has a greater one.
     pub fn word(&self) -> u64 {
         self.feed.lock().presence.circle.word()
+    }
+
+    /// Shows others that the person has another role.
+    pub fn has_role(&self, role: Role) {
+        let mut inner = self.feed.lock();
+        if inner.presence.circle.take_role(self.person, role) {
+            self.feed.announce_soon(&mut inner, &self.hub);
+        }
     }
 
     /// Shows others what was said as word number `said`, and has been found good.

@@ -21,8 +21,8 @@ use crate::{
 
 /// How far what a session knows of its owner is true.
 pub(super) struct Seen {
-    /// How many changes of what people may do had been made when the owner was looked up.
-    changes: Cell<u64>,
+    /// How many changes that may concern the owner had been made when they were looked up, if they were.
+    changes: Cell<Option<(u64, u64)>>,
     /// Something may have changed, and could not be looked up.
     unsure: Cell<bool>,
     /// The owner signs out by this session, which is to hear how that went.
@@ -34,7 +34,7 @@ pub(super) struct Seen {
 impl Default for Seen {
     fn default() -> Self {
         let role = Rc::new(Cell::new(Role::Viewer));
-        Self { changes: Cell::new(0), unsure: Cell::new(false), leaving: Cell::new(false), role }
+        Self { changes: Cell::new(None), unsure: Cell::new(false), leaving: Cell::new(false), role }
     }
 }
 
@@ -42,6 +42,8 @@ impl Core {
     /// The session is open for `caller`, whose token was checked just now.
     pub(super) fn belongs_to(&self, caller: Caller) {
         self.access.role.set(caller.person.role);
+        // What has changed since the token was checked is yet to be seen.
+        self.access.changes.set(None);
         *self.caller.borrow_mut() = Some(caller);
     }
 
@@ -68,23 +70,36 @@ impl Core {
 
     /// Takes into account what has changed of what the owner may do.
     pub(super) fn look_again(&self) {
-        let changes = self.desk.hubs.changes();
+        self.look(false);
+    }
+
+    /// The same. Where `has_lost` says that the owner has lost access, they have, unless it is seen that
+    /// they have it: a store that cannot be read keeps nobody in.
+    fn look(&self, has_lost: bool) {
+        let Some((person, session)) = self.caller.borrow().as_ref().map(|caller| (caller.person.id, caller.session))
+        else {
+            return;
+        };
+        let changes = Some(self.desk.hubs.changes(person, session));
         if self.access.changes.replace(changes) == changes && !self.access.unsure.get() {
             return;
         }
-        let Some(caller) = self.caller.borrow().clone() else { return };
-        let owner = self.desk.owner(caller.person.id, caller.session, Timestamp::now());
-        self.access.unsure.set(matches!(&owner, Err(fault) if fault.data.temporary));
+        let owner = self.desk.owner(person, session, Timestamp::now());
+        let unsure = !has_lost && matches!(&owner, Err(fault) if fault.data.temporary);
+        self.access.unsure.set(unsure);
         match owner {
             Ok(person) => {
                 let had = self.access.role.replace(person.role);
                 let now = person.role;
-                *self.caller.borrow_mut() = Some(Caller { person, ..caller });
+                if let Some(caller) = &mut *self.caller.borrow_mut() {
+                    caller.person = person;
+                }
                 if now != had {
                     self.outbox.review(|topic| refusal(topic, now));
+                    self.outbox.places().iter().for_each(|place| place.has_role(now));
                 }
             }
-            Err(fault) if fault.data.temporary => {}
+            Err(_) if unsure => {}
             // The answer to signing out comes before the goodbye, and nothing else does.
             Err(_) if self.access.leaving.get() => self.outbox.mute(),
             Err(_) => self.outbox.cut_off(Close::Revoked),
@@ -137,8 +152,12 @@ impl Seat for Core {
             AccessChange::EndedAll(person) => *person == caller.person.id,
             AccessChange::Person(person) => person.id == caller.person.id,
         });
+        let has_lost = match change {
+            AccessChange::Ended(_) | AccessChange::EndedAll(_) => true,
+            AccessChange::Person(person) => !person.active,
+        };
         if concerned {
-            self.look_again();
+            self.look(has_lost);
         }
     }
 

@@ -27,6 +27,7 @@ use flightdeck_protocol::{
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use self::pending::Ahead;
 use crate::{
     dispatch::{Answer, Asked, Desk, Via, check_rights, to_json},
     door::{Pace, Pacer, Pass},
@@ -273,22 +274,24 @@ impl Session {
             let message = format!("{most} requests wait for their answers already; await some first");
             return self.fail(id.as_deref(), &Fault::new(Code::Overloaded, message).after(50));
         }
-        let making = match self.making(&asked.call) {
-            Ok(making) => making,
+        let ahead = match self.ahead(&asked.call) {
+            Ok(ahead) => ahead,
             Err(fault) => return self.fail(id.as_deref(), &fault),
         };
         let owed = self.core.outbox.owe();
         let session = self.clone();
         actix_rt::spawn(async move {
             let _owed = owed;
-            match (asked.call, making) {
-                (Call::WatchMission(watch), Some(making)) => session.watch(id.as_deref(), watch, making).await,
-                (Call::WatchMissions(watch), Some(making)) => {
+            match (asked.call, ahead) {
+                (Call::WatchMission(watch), Ahead::Watch(making)) => session.watch(id.as_deref(), watch, making).await,
+                (Call::WatchMissions(watch), Ahead::Watch(making)) => {
                     session.watch_missions(id.as_deref(), watch, making).await;
                 }
-                (Call::WatchInbox(watch), Some(making)) => session.watch_inbox(id.as_deref(), watch, making).await,
-                (Call::SetPresence(set), _) => {
-                    let shown = session.set_presence(set).await;
+                (Call::WatchInbox(watch), Ahead::Watch(making)) => {
+                    session.watch_inbox(id.as_deref(), watch, making).await
+                }
+                (Call::SetPresence(set), Ahead::Word(word)) => {
+                    let shown = session.set_presence(set, word).await;
                     session.answer(id.as_deref(), shown);
                 }
                 (Call::SignOut(logout), _) => session.sign_out(id.as_deref(), logout).await,

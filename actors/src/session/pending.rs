@@ -12,7 +12,7 @@ use flightdeck_protocol::{
 };
 use serde_json::value::RawValue;
 
-use super::{Core, Session};
+use super::{Core, Session, presence::Word};
 use crate::{
     dispatch::{check_rights, unauthenticated},
     mission::Caller,
@@ -39,6 +39,16 @@ pub(super) struct Making {
     mark: Mark,
 }
 
+/// What of a call is done when it is read.
+pub(super) enum Ahead {
+    /// Nothing.
+    Nothing,
+    /// The name of a watch is taken.
+    Watch(Making),
+    /// It is known from where the person speaks.
+    Word(Word),
+}
+
 impl Pending {
     fn has(&self, sub: &str) -> bool {
         self.0.borrow().contains_key(sub)
@@ -60,18 +70,19 @@ impl Pending {
 }
 
 impl Session {
-    /// The watch that `call` asks for, if it does, with its name taken at once: what comes next may name it.
+    /// What of `call` is done when it is read, and not when its turn comes: what comes next may build on it, or end it.
     ///
     /// # Errors
-    /// When the name is not acceptable or taken, or there is no room.
-    pub(super) fn making(&self, call: &Call) -> Result<Option<Making>, Fault> {
+    /// When a watch's name is not acceptable or taken, when there is no room, or nothing is watched that has to be.
+    pub(super) fn ahead(&self, call: &Call) -> Result<Ahead, Fault> {
         let (kind, sub) = match call {
             Call::WatchMission(watch) => (WatchKind::Mission, &watch.sub),
             Call::WatchMissions(watch) => (WatchKind::Missions, &watch.sub),
             Call::WatchInbox(watch) => (WatchKind::Inbox, &watch.sub),
-            _ => return Ok(None),
+            Call::SetPresence(set) => return self.speak(set.mission).map(Ahead::Word),
+            _ => return Ok(Ahead::Nothing),
         };
-        self.reserve(kind, sub).map(Some)
+        self.reserve(kind, sub).map(Ahead::Watch)
     }
 
     /// The name is free and there is room; it is kept until the watch stands.

@@ -2,26 +2,41 @@
 
 use flightdeck_data::mission::State;
 use flightdeck_protocol::{
-    Code, Fault,
+    Code, Fault, MissionId,
     operations::{Empty, LooksAt, PresenceSet},
 };
 use serde_json::Value;
 
 use super::Session;
-use crate::{live::Topic, registry::not_found};
+use crate::{
+    live::{Place, Topic},
+    registry::not_found,
+};
 
 /// How much JSON says where somebody points, in bytes.
 const CURSOR_BYTES: usize = 1024;
 
+/// Something that is to be said in a mission: from where, and when among what is said there.
+pub(super) struct Word {
+    place: Place,
+    said: u64,
+}
+
 impl Session {
-    /// Shows others what the person does: all that is said, or, where any of it is wrong, nothing.
-    pub(super) async fn set_presence(&self, set: PresenceSet) -> Result<Empty, Fault> {
-        let place = self.core.outbox.place_in(Topic::Mission(set.mission)).ok_or_else(|| {
+    /// Something is to be said in `mission`: what is said later counts as later.
+    ///
+    /// # Errors
+    /// When the session does not watch it.
+    pub(super) fn speak(&self, mission: MissionId) -> Result<Word, Fault> {
+        let place = self.core.outbox.place_in(Topic::Mission(mission)).ok_or_else(|| {
             let message = "presence is for those who watch: await the answer to mission.watch of this mission first";
             Fault::new(Code::SubscriptionNotFound, message).on("mission")
         })?;
-        // Taken before anything is waited for: what is said later counts as later.
-        let said = place.word();
+        Ok(Word { said: place.word(), place })
+    }
+
+    /// Shows others what the person does: all that is said, or, where any of it is wrong, nothing.
+    pub(super) async fn set_presence(&self, set: PresenceSet, Word { place, said }: Word) -> Result<Empty, Fault> {
         set.cursor.as_ref().map_or(Ok(()), check_cursor)?;
         let head = place.feed().head();
         if set.seen_seq.is_some_and(|seq| seq > head) {
