@@ -1,15 +1,21 @@
-//! Random histories: thousands of steps of connects, drops, slow reads, commands, and restarts of server and
-//! agents, after which every client has to know what the server knows, and every promise has to be kept.
+//! Random histories: thousands of steps of connects, drops, slow reads, commands, changes of roles, panics,
+//! and restarts of server and agents, after which every client has to know what the server knows, and every promise has to be kept.
 //!
 //! `FLIGHTDECK_SEED` and `FLIGHTDECK_STEPS` choose another run, `FLIGHTDECK_PLAN` names a saved plan to replay.
 
 mod command;
+mod ending;
+mod guest;
+mod hearing;
 mod ledger;
+mod lists;
 mod plan;
 mod run;
 mod tab;
+mod truth;
 mod verdict;
 mod view;
+mod wire;
 
 use std::{fs, path::Path};
 

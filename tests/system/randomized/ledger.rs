@@ -30,6 +30,11 @@ impl Answer {
         }
     }
 
+    /// Whether its caller may not do this, or not any more.
+    fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Refused(fault) if fault.code == Code::Forbidden)
+    }
+
     /// Whether the same has to be asked again to know more.
     pub(super) fn is_temporary(&self) -> bool {
         matches!(self, Self::Refused(fault) if fault.data.temporary)
@@ -58,7 +63,8 @@ impl Entry {
         let first = done.next()?;
         assert!(self.is_named || self.answers.len() == 1, "two answers: {self:?}");
         assert!(done.all(|other| other == first), "a repeated command got another answer: {self:?}");
-        let last = self.answers.last().filter(|last| !last.is_temporary());
+        // Who has lost the right to it is not told again.
+        let last = self.answers.last().filter(|last| !last.is_temporary() && !last.is_forbidden());
         assert!(last.is_none_or(|last| last == first), "carried out first, refused then: {self:?}");
         Some(first)
     }
@@ -68,8 +74,14 @@ impl Entry {
         // Whether it was carried out is what this one code leaves open.
         let left_open =
             |answer: &Answer| matches!(answer, Answer::Refused(fault) if fault.code == Code::MissionRestarting);
+        let is_open = self.lost > 0 || self.answers.iter().any(left_open);
         self.done().is_none()
-            && if self.is_named { self.answers.is_empty() } else { self.lost > 0 || self.answers.iter().any(left_open) }
+            && if self.is_named {
+                // It is asked until it is answered, or until its person may not ask any more.
+                self.answers.is_empty() || (is_open && self.answers.last().is_some_and(Answer::is_forbidden))
+            } else {
+                is_open
+            }
     }
 }
 

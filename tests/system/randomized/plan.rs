@@ -5,8 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use flightdeck_protocol::model::StepStatus;
+use flightdeck_protocol::model::{Role, StepStatus};
 use serde::{Deserialize, Serialize};
+
+use super::lists::List;
 
 /// Everything that a run does. What a step picks out is a number that counts around in what is there then.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,6 +42,16 @@ pub(super) enum Step {
     Watch { tab: usize, mission: usize },
     /// It watches one mission less.
     Unwatch { tab: usize, mission: usize },
+    /// It watches one mission more, and changes its mind at once.
+    Peek { tab: usize, mission: usize },
+    /// It watches a list.
+    WatchList { tab: usize, list: List },
+    /// It watches a list no more.
+    UnwatchList { tab: usize, list: List },
+    /// It watches a list, and changes its mind at once.
+    PeekList { tab: usize, list: List },
+    /// It says what its person does in a mission.
+    Show { tab: usize, mission: usize, typing: bool },
     /// It sends a command, and does not wait for the answer.
     Act {
         tab: usize,
@@ -54,6 +66,12 @@ pub(super) enum Step {
     },
     /// It sends its last named command once more, although it was answered.
     Again { tab: usize },
+    /// Whoever leaves everything to the client library says something.
+    Say { mission: usize },
+    /// A person is given another role.
+    Role { person: usize, role: Role },
+    /// A mission's actor panics, unless it did so too often lately.
+    Panic { mission: usize },
     /// One of the agents is killed.
     KillAgent { which: usize },
     /// Every command of a tab that reads is answered first.
@@ -143,6 +161,9 @@ impl Dice {
             12..20 => return self.restart(Step::StopServer),
             20..80 => return Step::KillAgent { which: self.random.usize(0..8) },
             80..500 => return Step::Rest,
+            500..530 => return Step::Role { person: self.random.usize(0..5), role: self.role() },
+            530..545 => return Step::Panic { mission: self.random.usize(0..self.missions) },
+            545..800 => return Step::Say { mission: self.random.usize(0..self.missions) },
             _ => {}
         }
         let tab = self.random.usize(0..self.tabs.len());
@@ -168,6 +189,11 @@ impl Dice {
             7..9 => Step::Watch { tab, mission },
             9..10 => Step::Unwatch { tab, mission },
             10..13 => Step::Again { tab },
+            13..15 => Step::Peek { tab, mission },
+            15..16 => Step::WatchList { tab, list: self.list() },
+            16..17 => Step::UnwatchList { tab, list: self.list() },
+            17..18 => Step::PeekList { tab, list: self.list() },
+            18..22 => Step::Show { tab, mission, typing: self.random.bool() },
             _ => {
                 let idem = self.random.u32(0..100) < 40;
                 let if_seq = self.random.u32(0..100) < 10;
@@ -198,6 +224,17 @@ impl Dice {
             97..99 => Act::Create,
             _ => Act::Nonsense,
         }
+    }
+
+    fn list(&mut self) -> List {
+        List::EACH[self.random.usize(0..List::EACH.len())]
+    }
+
+    /// Mostly one with which something can be done.
+    fn role(&mut self) -> Role {
+        use Role::{Approver, Manager, Officer, Viewer};
+        let all = [Manager, Manager, Manager, Officer, Officer, Approver, Viewer];
+        all[self.random.usize(0..all.len())]
     }
 
     fn status(&mut self) -> StepStatus {

@@ -1,15 +1,14 @@
 //! A run: sets the stage, carries out the steps of a plan, waits for quiet, and has everything checked.
 
 use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
+    time::{Duration, Instant},
 };
 
 use flightdeck_protocol::{
-    Fault, MissionId, Operation,
-    model::{AgentState, Mission, Role},
-    operations::{CancelMission, ListMissions, MissionCancel, MissionQuery},
+    Fault, Operation,
+    model::Role,
+    operations::{MissionRef, PanicMission, UpdateUser, UserUpdate},
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -17,20 +16,24 @@ use nix::{
 };
 use serde_json::json;
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{Semaphore, mpsc},
     task::JoinHandle,
 };
 
 use super::{
-    command::marks,
+    guest::Guest,
+    lists::List,
     plan::{Plan, Step},
     tab::{Order, Shared, Tab},
-    verdict::{Log, Tally, Verdict, runs_carried_on, tab_saw_the_truth},
+    truth::Watched,
 };
-use crate::support::{Member, Scripts, Server, agents_with, eventually, none_left, stored_log, within};
+use crate::support::{Member, Scripts, Server, agents_with, eventually, within};
 
 /// Commands that wait for an answer from tabs that read.
 const IN_FLIGHT: usize = 48;
+/// A mission that panics more often than this within [`PANIC_WINDOW`] may be set aside by the server.
+const PANICS: usize = 4;
+const PANIC_WINDOW: Duration = Duration::from_secs(70);
 
 /// Logs, saves, asks, and crashes when it feels like it.
 const SCRIBE: &str = "
@@ -83,30 +86,40 @@ pub(super) async fn carry_out(plan: Plan) {
         stage.step(step).await;
     }
     let played = began.elapsed();
+    let panics = stage.panics.iter().map(Vec::len).sum::<usize>();
+    let shared = Arc::clone(&stage.shared);
     stage.settle().await;
     let tally = stage.judge().await;
+    let unwatched = shared.unwatched.load(std::sync::atomic::Ordering::Relaxed);
+    eprintln!("{panics} panics, {unwatched} watches ended before they stood");
     eprintln!("{} steps in {played:.1?}, {:.1?} with the verdict; {tally:?}", plan.steps.len(), began.elapsed());
     if plan.steps.len() >= 1_000 {
         assert!(tally.done * 4 > plan.steps.len(), "little was done: {tally:?}");
         assert!(tally.repeated > 0 && tally.refused.contains_key("seq_conflict"), "no guard was needed: {tally:?}");
+        assert!(panics > 0 && unwatched > 0, "no mission panicked, or no watch was ended before it stood");
     }
 }
 
 /// A tab at work.
-struct Seat {
-    orders: mpsc::Sender<Order>,
-    task: JoinHandle<Tab>,
+pub(super) struct Seat {
+    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) task: JoinHandle<Tab>,
 }
 
-struct Stage {
-    server: Server,
+pub(super) struct Stage {
+    pub(super) server: Server,
     /// Looks after it all, and is none of the people whose commands are counted.
-    ann: Member,
-    people: Vec<Member>,
-    shared: Arc<Shared>,
-    seats: Vec<Seat>,
+    pub(super) ann: Member,
+    pub(super) people: Vec<Member>,
+    /// What each of the people may do now.
+    pub(super) roles: Vec<Role>,
+    pub(super) guest: Guest,
+    pub(super) shared: Arc<Shared>,
+    pub(super) seats: Vec<Seat>,
     turns: Arc<Semaphore>,
-    by_hand: usize,
+    pub(super) by_hand: usize,
+    /// When each mission panicked.
+    panics: Vec<Vec<Instant>>,
     /// How far it is.
     nth: usize,
 }
@@ -125,7 +138,7 @@ impl Stage {
             ("--agent-pause-grace-ms", "20"),
             ("--agent-stop-grace-ms", "500"),
         ];
-        let flags: Vec<&str> = flags.iter().flat_map(|(name, value)| [*name, *value]).collect();
+        let flags: Vec<&str> = flags.iter().flat_map(|(name, value)| [*name, *value]).chain(["--drills"]).collect();
         let server = Scripts::new().agent("scribe", SCRIBE).serve(&flags).await;
         let ann = server.admin("ann").await;
         let mut people = Vec::new();
@@ -138,16 +151,25 @@ impl Stage {
             let agent = (nth >= plan.by_hand).then_some("scribe");
             missions.push(server.started(&ann, agent, json!({})).await);
         }
-        let shared = Arc::new(Shared { url: Mutex::new(server.url.clone()), missions, ledger: Mutex::default() });
+        let panics = vec![Vec::new(); missions.len()];
+        let shared = Arc::new(Shared {
+            url: Mutex::new(server.url.clone()),
+            missions,
+            ledger: Mutex::default(),
+            unwatched: AtomicUsize::new(0),
+        });
         let seat = |nth: usize| {
-            let wanted = (0..shared.missions.len()).filter(|mission| !(mission + nth).is_multiple_of(3));
+            let missions = (0..shared.missions.len()).filter(|mission| !(mission + nth).is_multiple_of(3));
+            let wanted = missions.map(Watched::Mission).chain(List::EACH.map(Watched::List));
             let tab = Tab::new(Arc::clone(&shared), people[nth % people.len()].clone(), nth, wanted);
             let (orders, taken) = mpsc::channel(16);
             Seat { orders, task: tokio::spawn(tab.live(taken)) }
         };
         let seats = (0..plan.tabs).map(seat).collect();
-        let turns = Arc::new(Semaphore::new(IN_FLIGHT));
-        Self { server, ann, people, shared, seats, turns, by_hand: plan.by_hand, nth: 0 }
+        let guest = server.member(&ann, Role::Manager, "gus").await;
+        let guest = Guest::arrive(&server, guest, Arc::clone(&shared)).await;
+        let (roles, turns) = (roles.to_vec(), Arc::new(Semaphore::new(IN_FLIGHT)));
+        Self { server, ann, people, roles, guest, shared, seats, turns, by_hand: plan.by_hand, panics, nth: 0 }
     }
 
     async fn step(&mut self, step: &Step) {
@@ -156,13 +178,33 @@ impl Stage {
             Step::Drop { tab } => self.tell(tab, Order::Drop).await,
             Step::Hush { tab } => self.tell(tab, Order::Hush).await,
             Step::Read { tab } => self.tell(tab, Order::Read).await,
-            Step::Watch { tab, mission } => self.tell(tab, Order::Watch(mission)).await,
-            Step::Unwatch { tab, mission } => self.tell(tab, Order::Unwatch(mission)).await,
+            Step::Watch { tab, mission } => self.tell(tab, Order::Watch(Watched::Mission(mission))).await,
+            Step::Unwatch { tab, mission } => self.tell(tab, Order::Unwatch(Watched::Mission(mission))).await,
+            Step::Peek { tab, mission } => self.tell(tab, Order::Peek(Watched::Mission(mission))).await,
+            Step::WatchList { tab, list } => self.tell(tab, Order::Watch(Watched::List(list))).await,
+            Step::UnwatchList { tab, list } => self.tell(tab, Order::Unwatch(Watched::List(list))).await,
+            Step::PeekList { tab, list } => self.tell(tab, Order::Peek(Watched::List(list))).await,
+            Step::Show { tab, mission, typing } => self.tell(tab, Order::Show { mission, typing }).await,
             Step::Again { tab } => self.tell(tab, Order::Again).await,
             Step::Act { tab, mission, act, idem, if_seq } => {
                 let waiting = within("room for one more command", Arc::clone(&self.turns).acquire_owned());
                 let turn = waiting.await.expect("an open semaphore");
                 self.tell(tab, Order::Act { mission, act, idem, if_seq, turn }).await;
+            }
+            Step::Say { mission } => self.guest.say(mission),
+            Step::Role { person, role } => {
+                let person = person % self.people.len();
+                let user = self.people[person].person.id;
+                let change = UserUpdate { user, role: Some(role), active: None, name: None };
+                assert_eq!(self.insist::<UpdateUser>(change).await.role, role);
+                self.roles[person] = role;
+            }
+            Step::Panic { mission } => {
+                let lately = self.panics[mission].iter().filter(|at| at.elapsed() < PANIC_WINDOW).count();
+                if lately < PANICS {
+                    self.panics[mission].push(Instant::now());
+                    self.insist::<PanicMission>(MissionRef { mission: self.shared.missions[mission] }).await;
+                }
             }
             Step::KillAgent { which } => {
                 let agents = agents_with(self.server.home(), Some(self.server.pid()));
@@ -189,11 +231,12 @@ impl Stage {
 
     async fn start_again(&mut self) {
         self.server.start_again().await;
+        self.guest.server_is_back(&self.server);
         *self.shared.url.lock().unwrap_or_else(PoisonError::into_inner) = self.server.url.clone();
     }
 
     /// Gives an order; a tab that cannot take one has failed, and says why.
-    async fn tell(&mut self, tab: usize, order: Order) {
+    pub(super) async fn tell(&mut self, tab: usize, order: Order) {
         let seat = &mut self.seats[tab];
         if within("a tab to take an order", seat.orders.send(order)).await.is_err() {
             match (&mut seat.task).await {
@@ -203,41 +246,8 @@ impl Stage {
         }
     }
 
-    async fn settle_tabs(&mut self, heads: Option<Vec<u64>>) {
-        let mut settled = Vec::new();
-        for tab in 0..self.seats.len() {
-            let (done, wait) = oneshot::channel();
-            self.tell(tab, Order::Settle(heads.clone(), done)).await;
-            settled.push(wait);
-        }
-        for (tab, wait) in settled.into_iter().enumerate() {
-            if wait.await.is_err() {
-                self.tell(tab, Order::Read).await;
-            }
-        }
-    }
-
-    /// Everyone has an answer, the agents are called off, and everyone has seen it all.
-    async fn settle(&mut self) {
-        self.settle_tabs(None).await;
-        for mission in self.shared.missions.clone().into_iter().skip(self.by_hand) {
-            self.insist::<CancelMission>(MissionCancel { mission, reason: None }).await;
-        }
-        none_left(self.server.home(), Some(self.server.pid())).await;
-        let mut heads = Vec::new();
-        for mission in self.shared.missions.clone() {
-            let quiet = || async {
-                let look = self.server.look(&self.ann, mission).await;
-                let stopped = look.agent.as_ref().is_none_or(|agent| agent.state == AgentState::Stopped);
-                stopped.then_some(look.seq)
-            };
-            heads.push(eventually("the agent's end in the log", quiet).await);
-        }
-        self.settle_tabs(Some(heads)).await;
-    }
-
     /// Calls until it is not refused for a while only.
-    async fn insist<O: Operation<Params: Clone>>(&self, params: O::Params) -> O::Result {
+    pub(super) async fn insist<O: Operation<Params: Clone>>(&self, params: O::Params) -> O::Result {
         let call = || async {
             match self.server.call::<O>(&self.ann, params.clone()).await {
                 Ok(result) => Some(result),
@@ -246,64 +256,6 @@ impl Stage {
             }
         };
         eventually(O::METHOD, call).await
-    }
-
-    /// Every tab knows what the server knows, before and after one more restart; and the promises were kept.
-    async fn judge(mut self) -> Tally {
-        let missions = self.shared.missions.clone();
-        let mut truth: Vec<Mission> = Vec::new();
-        for mission in &missions {
-            truth.push(self.server.look(&self.ann, *mission).await);
-        }
-        let mut tabs = Vec::new();
-        for seat in self.seats.drain(..) {
-            drop(seat.orders);
-            tabs.push(seat.task.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())));
-        }
-        let status = self.server.stop().await;
-        assert!(status.success());
-        self.server.start_again_with("--resume-events", "1000000").await;
-        let mut logs = Vec::new();
-        for (mission, known) in missions.iter().zip(&truth) {
-            assert_eq!(self.server.look(&self.ann, *mission).await, *known, "what is on disk is what was shown");
-            logs.push(Log::new(stored_log(&self.server, &self.ann, *mission).await));
-        }
-        let (mut pieces, mut seen) = (0, 0);
-        for tab in &tabs {
-            for (mission, view) in &tab.views {
-                if tab.wants(*mission) {
-                    assert_eq!(view.mission.as_ref(), Some(&truth[*mission]), "the events make the state");
-                }
-                pieces += view.pieces.len();
-                seen += view.pieces.iter().map(|piece| piece.raw.len()).sum::<usize>();
-            }
-            tab_saw_the_truth(tab, &logs);
-        }
-        let runs: u32 = logs[self.by_hand..].iter().map(runs_carried_on).sum();
-        let stored: usize = logs.iter().map(|log| log.raw.len()).sum();
-        eprintln!("{stored} events stored, {seen} seen after {pieces} snapshots, {runs} runs of agents");
-        let made = self.made().await;
-        let people: HashSet<_> = self.people.iter().map(|who| who.person.id).collect();
-        let shared = &self.shared;
-        shared.ledger(|ledger| Verdict { entries: &ledger.0, logs: &logs, people: &people, made: &made }.check())
-    }
-
-    /// The missions that there are beside those of the stage, by the marks in their titles.
-    async fn made(&self) -> HashMap<usize, Vec<MissionId>> {
-        let mut made: HashMap<usize, Vec<MissionId>> = HashMap::new();
-        let mut before = None;
-        loop {
-            let query = MissionQuery { limit: Some(200), before, ..MissionQuery::default() };
-            let page = self.server.call::<ListMissions>(&self.ann, query).await.expect("a page");
-            for mission in page.items.iter().filter(|mission| mission.title.starts_with("Made ")) {
-                let mark = marks(&mission.title).next().expect("a mark");
-                made.entry(mark).or_default().push(mission.id);
-            }
-            before = page.next;
-            if before.is_none() {
-                return made;
-            }
-        }
     }
 }
 

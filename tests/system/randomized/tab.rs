@@ -1,38 +1,29 @@
-//! A browser tab: one connection at a time, several missions watched, commands sent without waiting.
+//! A browser tab: one connection at a time, several missions and lists watched, commands sent without waiting.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    future::pending,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use flightdeck_protocol::{
-    MissionId,
-    operations::{Position, Watching},
-};
-use futures_util::{SinkExt as _, StreamExt as _};
-use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
-use tokio::{
-    net::{TcpSocket, TcpStream},
-    sync::{OwnedSemaphorePermit, mpsc, oneshot},
-};
-use tokio_tungstenite::{
-    WebSocketStream, client_async,
-    tungstenite::{self, Message, client::IntoClientRequest as _, http::HeaderValue},
-};
+use flightdeck_protocol::{MissionId, operations::Position};
+use futures_util::SinkExt as _;
+use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{
     command::Command,
-    ledger::{Answer, Entry, Ledger},
+    ledger::{Entry, Ledger},
+    lists::Lists,
     plan::Act,
-    view::{RawEvents, View},
+    truth::{Truth, Watched},
+    view::View,
+    wire::{self, Socket, frame},
 };
-use crate::support::{Member, within};
-
-/// A small window, so that the server soon notices a tab that does not read.
-const WINDOW: u32 = 4096;
+use crate::support::{Member, PATIENCE, within};
 
 /// What all tabs share.
 pub(super) struct Shared {
@@ -40,6 +31,8 @@ pub(super) struct Shared {
     pub(super) url: Mutex<String>,
     pub(super) missions: Vec<MissionId>,
     pub(super) ledger: Mutex<Ledger>,
+    /// How many watches were ended before they stood.
+    pub(super) unwatched: AtomicUsize,
 }
 
 impl Shared {
@@ -55,8 +48,13 @@ pub(super) enum Order {
     Drop,
     Hush,
     Read,
-    Watch(usize),
-    Unwatch(usize),
+    Watch(Watched),
+    Unwatch(Watched),
+    Peek(Watched),
+    Show {
+        mission: usize,
+        typing: bool,
+    },
     Act {
         mission: usize,
         act: Act,
@@ -65,13 +63,14 @@ pub(super) enum Order {
         turn: OwnedSemaphorePermit,
     },
     Again,
-    /// Read and come back until every command is answered and, where they are given, these positions are reached.
-    Settle(Option<Vec<u64>>, oneshot::Sender<()>),
+    /// Read and come back until every command is answered and, where that is given, all is as it should be.
+    /// What is watched then is told.
+    Settle(Option<Arc<Truth>>, oneshot::Sender<BTreeSet<Watched>>),
 }
 
 /// How far a watch is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Stand {
+pub(super) enum Stand {
     Asked,
     Stands,
     Ends,
@@ -79,46 +78,45 @@ enum Stand {
 
 /// A named command, to be sent again.
 #[derive(Clone)]
-struct Sent {
-    entry: usize,
-    command: Command,
+pub(super) struct Sent {
+    pub(super) entry: usize,
+    pub(super) command: Command,
 }
 
 /// What an answer is waited for to.
-enum Waiting {
+pub(super) enum Waiting {
     Watch { sub: String, asked: Option<Position> },
     Unwatch { sub: String },
+    Show { watches: bool },
     Command { sent: Sent, _turn: Option<OwnedSemaphorePermit> },
 }
 
 pub(super) struct Tab {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     who: Member,
-    name: usize,
-    socket: Option<WebSocketStream<TcpStream>>,
+    pub(super) name: usize,
+    pub(super) socket: Option<Socket>,
     reading: bool,
     pub(super) views: BTreeMap<usize, View>,
-    /// The missions that it wants to watch.
-    wanted: BTreeSet<usize>,
-    /// The watches of this connection: of which mission, and how far each is.
-    subs: HashMap<String, (usize, Stand)>,
-    waiting: HashMap<u64, Waiting>,
+    pub(super) lists: Lists,
+    /// What it wants to watch.
+    pub(super) wanted: BTreeSet<Watched>,
+    /// The watches of this connection: of what, and how far each is.
+    pub(super) subs: HashMap<String, (Watched, Stand)>,
+    pub(super) waiting: HashMap<u64, Waiting>,
     next: u64,
     /// Named commands that were not answered.
-    again: Vec<Sent>,
+    pub(super) again: Vec<Sent>,
     last_named: Option<Sent>,
 }
 
-#[derive(Deserialize)]
-struct Frame<'a> {
-    method: Option<&'a str>,
-    #[serde(borrow)]
-    params: Option<&'a RawValue>,
-    id: Option<u64>,
-}
-
 impl Tab {
-    pub(super) fn new(shared: Arc<Shared>, who: Member, name: usize, wanted: impl IntoIterator<Item = usize>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        who: Member,
+        name: usize,
+        wanted: impl IntoIterator<Item = Watched>,
+    ) -> Self {
         Self {
             shared,
             who,
@@ -126,6 +124,7 @@ impl Tab {
             socket: None,
             reading: true,
             views: BTreeMap::new(),
+            lists: Lists::default(),
             wanted: wanted.into_iter().collect(),
             subs: HashMap::new(),
             waiting: HashMap::new(),
@@ -137,7 +136,7 @@ impl Tab {
 
     /// Whether it wants to watch the mission.
     pub(super) fn wants(&self, mission: usize) -> bool {
-        self.wanted.contains(&mission)
+        self.wanted.contains(&Watched::Mission(mission))
     }
 
     /// Does what it is told, and reads meanwhile, until there are no more orders.
@@ -167,31 +166,29 @@ impl Tab {
                 }
             }
             Order::Read => self.reading = true,
-            Order::Watch(mission) => {
-                if self.wanted.insert(mission) {
-                    self.watch(mission).await;
+            Order::Watch(what) => {
+                if self.wanted.insert(what) {
+                    self.watch(what).await;
                 }
             }
-            Order::Unwatch(mission) => {
-                let standing = |(_, at): &(&String, &(usize, Stand))| **at == (mission, Stand::Stands);
-                let sub = self.subs.iter().find(standing).map(|(sub, _)| sub.clone());
-                // One that is being asked for stays: the answer to it would find nobody.
-                if let Some(sub) = sub.filter(|_| self.wanted.remove(&mission)) {
-                    self.subs.insert(sub.clone(), (mission, Stand::Ends));
-                    let id = self.expect(Waiting::Unwatch { sub: sub.clone() });
-                    self.send(id, "mission.unwatch", json!({"sub": sub})).await;
+            Order::Unwatch(what) => self.unwatch(what).await,
+            Order::Peek(what) => {
+                if self.wanted.insert(what) {
+                    self.watch(what).await;
+                    self.unwatch(what).await;
                 }
             }
+            Order::Show { mission, typing } => self.show(mission, typing).await,
             Order::Act { mission, act, idem, if_seq, turn } => self.act(mission, act, idem, if_seq, turn).await,
             Order::Again => {
                 if let (Some(sent), true) = (self.last_named.clone(), self.socket.is_some()) {
                     self.command(sent, None).await;
                 }
             }
-            Order::Settle(heads, done) => {
-                self.settle(heads.as_deref()).await;
+            Order::Settle(truth, done) => {
+                self.settle(truth.as_deref()).await;
                 // Nobody waits for it any more.
-                let _ = done.send(());
+                let _ = done.send(self.wanted.clone());
             }
         }
     }
@@ -201,26 +198,11 @@ impl Tab {
             return;
         }
         let url = self.shared.url.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut request = format!("{}/ws", url.replacen("http", "ws", 1)).into_client_request().expect("a request");
-        let token = HeaderValue::from_str(&format!("Bearer {}", self.who.token)).expect("a header");
-        request.headers_mut().insert("authorization", token);
-        let address = url.trim_start_matches("http://").parse().expect("an address");
-        let connecting = async {
-            let socket = TcpSocket::new_v4().expect("a socket");
-            socket.set_recv_buffer_size(WINDOW).expect("a window");
-            let stream = socket.connect(address).await?;
-            client_async(request, stream).await
-        };
-        match within("a connection", connecting).await {
-            Ok((socket, _)) => self.socket = Some(socket),
-            // The server is busy, or was killed just now.
-            Err(tungstenite::Error::Http(refused)) if matches!(refused.status().as_u16(), 429 | 503) => return,
-            Err(tungstenite::Error::Io(_) | tungstenite::Error::Protocol(_)) => return,
-            Err(error) => panic!("tab {} cannot connect: {error}", self.name),
-        }
+        let Some(socket) = wire::open(&url, &self.who.token).await else { return };
+        self.socket = Some(socket);
         self.reading = true;
-        for mission in self.wanted.clone() {
-            self.watch(mission).await;
+        for what in self.wanted.clone() {
+            self.watch(what).await;
         }
         for sent in std::mem::take(&mut self.again) {
             self.command(sent, None).await;
@@ -228,9 +210,10 @@ impl Tab {
     }
 
     /// The connection is no more: nobody answers what was asked.
-    fn gone(&mut self) {
+    pub(super) fn gone(&mut self) {
         self.socket = None;
         self.subs.clear();
+        self.views.values_mut().for_each(|view| view.company = None);
         for (_, waiting) in self.waiting.drain() {
             if let Waiting::Command { sent, .. } = waiting {
                 self.shared.ledger(|ledger| ledger.lost(sent.entry));
@@ -241,21 +224,54 @@ impl Tab {
         }
     }
 
-    async fn watch(&mut self, mission: usize) {
-        if self.socket.is_none() || self.subs.values().any(|(watched, _)| *watched == mission) {
+    pub(super) async fn watch(&mut self, what: Watched) {
+        if self.socket.is_none() || self.subs.values().any(|(watched, _)| *watched == what) {
             return;
         }
-        let id = self.shared.missions[mission];
-        let view = self.views.entry(mission).or_insert_with(|| View::new(id));
-        let asked = view.since();
-        let sub = format!("mission {mission} of request {}", self.next);
-        self.subs.insert(sub.clone(), (mission, Stand::Asked));
-        let mut params = json!({"mission": id, "sub": sub});
-        if let Some(since) = asked {
-            params["since"] = json!(since);
-        }
+        let sub = format!("{what:?} of request {}", self.next);
+        let (method, params, asked) = match what {
+            Watched::Mission(mission) => {
+                let id = self.shared.missions[mission];
+                let asked = self.views.entry(mission).or_insert_with(|| View::new(id)).since();
+                let mut params = json!({"mission": id, "sub": sub});
+                if let Some(since) = asked {
+                    params["since"] = json!(since);
+                }
+                ("mission.watch", params, asked)
+            }
+            Watched::List(list) => (list.methods().0, list.params(&sub), None),
+        };
+        self.subs.insert(sub.clone(), (what, Stand::Asked));
         let id = self.expect(Waiting::Watch { sub, asked });
-        self.send(id, "mission.watch", params).await;
+        self.send(id, method, params).await;
+    }
+
+    /// Watches it no more, whether it stands yet or not.
+    async fn unwatch(&mut self, what: Watched) {
+        self.wanted.remove(&what);
+        let known = |(_, at): &(&String, &(Watched, Stand))| at.0 == what && at.1 != Stand::Ends;
+        let Some(sub) = self.subs.iter().find(known).map(|(sub, _)| sub.clone()) else { return };
+        self.subs.insert(sub.clone(), (what, Stand::Ends));
+        let method = match what {
+            Watched::Mission(_) => "mission.unwatch",
+            Watched::List(list) => list.methods().1,
+        };
+        let id = self.expect(Waiting::Unwatch { sub: sub.clone() });
+        self.send(id, method, json!({"sub": sub})).await;
+    }
+
+    /// Says how far the person has seen a mission, and what they do there.
+    async fn show(&mut self, mission: usize, typing: bool) {
+        if self.socket.is_none() {
+            return;
+        }
+        let stands = (Watched::Mission(mission), Stand::Stands);
+        let watches = self.subs.values().any(|at| *at == stands);
+        let seen_seq = self.views.get(&mission).map_or(0, |view| view.seq);
+        let id = self.expect(Waiting::Show { watches });
+        let mission = self.shared.missions[mission];
+        let params = json!({"mission": mission, "seen_seq": seen_seq, "typing": typing, "cursor": [id, 3]});
+        self.send(id, "presence.set", params).await;
     }
 
     async fn act(&mut self, mission: usize, act: Act, idem: bool, if_seq: bool, turn: OwnedSemaphorePermit) {
@@ -293,7 +309,7 @@ impl Tab {
         self.command(sent, turn).await;
     }
 
-    async fn command(&mut self, sent: Sent, turn: Option<OwnedSemaphorePermit>) {
+    pub(super) async fn command(&mut self, sent: Sent, turn: Option<OwnedSemaphorePermit>) {
         let (method, params) = (sent.command.method, sent.command.params.clone());
         let id = self.expect(Waiting::Command { sent, _turn: turn });
         self.send(id, method, params).await;
@@ -313,71 +329,27 @@ impl Tab {
         let _ = within("a request to be written", socket.send(request.into())).await;
     }
 
-    async fn hear(&mut self, frame: Option<Result<Message, tungstenite::Error>>) {
-        let text = match frame {
-            Some(Ok(Message::Text(text))) => text,
-            Some(Ok(Message::Close(frame))) => {
-                let code = frame.map_or(1005, |frame| frame.code.into());
-                assert!(code < 4500, "tab {} may not come back: {code}", self.name);
-                return self.gone();
-            }
-            Some(Ok(_)) => return,
-            Some(Err(_)) | None => return self.gone(),
-        };
-        let frame: Frame<'_> = serde_json::from_str(&text).expect("a frame in JSON");
-        match (frame.method, frame.id) {
-            (Some("mission.events"), _) => {
-                let events: RawEvents = serde_json::from_str(frame.params.expect("parameters").get()).expect("events");
-                let (mission, at) = self.subs.get(&events.sub).copied().expect("a watch that there is");
-                assert!(at != Stand::Asked, "events before the answer to the watch");
-                self.views.get_mut(&mission).expect("a view").events(events);
-            }
-            (Some(_), _) => {}
-            (None, Some(id)) => {
-                let waiting = self.waiting.remove(&id).expect("an answer to what was asked");
-                self.answered(waiting, serde_json::from_str(&text).expect("a response")).await;
-            }
-            (None, None) => panic!("an answer to nothing: {text}"),
-        }
+    /// A watch was ended before it stood.
+    pub(super) fn count_unwatched(&self) {
+        self.shared.unwatched.fetch_add(1, Ordering::Relaxed);
     }
 
-    async fn answered(&mut self, waiting: Waiting, mut response: Value) {
-        match waiting {
-            Waiting::Watch { sub, asked } => {
-                if response.get("error").is_some() {
-                    // The mission restarts, or the server is busy: asked again with the next connection.
-                    let fault = crate::support::fault_of(&response);
-                    assert!(fault.data.temporary, "{fault}");
-                    self.subs.remove(&sub);
-                    return self.gone();
-                }
-                let watching: Watching = serde_json::from_value(response["result"].take()).expect("a watch");
-                let at = self.subs.get_mut(&sub).expect("a watch that was asked for");
-                at.1 = Stand::Stands;
-                self.views.get_mut(&at.0).expect("a view").begin(watching, asked);
+    /// What is not yet as it should be.
+    fn missing(&self, truth: &Truth) -> Option<String> {
+        self.wanted.iter().find_map(|what| match *what {
+            Watched::Mission(mission) => {
+                let (head, there) = (truth.heads[mission], &truth.company[mission]);
+                let known = self.views.get(&mission).map(|view| (view.seq, view.company.as_ref()));
+                (known != Some((head, Some(there)))).then(|| format!("{known:?} is not {head}, {there:?}"))
             }
-            Waiting::Unwatch { sub } => {
-                assert!(response.get("error").is_none(), "{response}");
-                let ended = self.subs.remove(&sub);
-                // It may be wanted again by now.
-                if let Some((mission, _)) = ended.filter(|(mission, _)| self.wanted.contains(mission)) {
-                    self.watch(mission).await;
-                }
+            Watched::List(list) => {
+                let truth = &truth.lists[&(self.who.person.id, list)];
+                (!self.lists.is(list, truth)).then(|| self.lists.difference(list, truth))
             }
-            Waiting::Command { sent, .. } => {
-                let answer = Answer::read(sent.command.method, response);
-                let named = self.shared.ledger(|ledger| {
-                    ledger.answered(sent.entry, answer.clone());
-                    ledger.0[sent.entry].is_named
-                });
-                if named && answer.is_temporary() {
-                    self.again.push(sent);
-                }
-            }
-        }
+        })
     }
 
-    async fn settle(&mut self, heads: Option<&[u64]>) {
+    async fn settle(&mut self, truth: Option<&Truth>) {
         self.reading = true;
         let settling = async {
             loop {
@@ -392,25 +364,17 @@ impl Tab {
                         self.command(sent, None).await;
                     }
                 }
-                let here = |(mission, head): (usize, &u64)| {
-                    !self.wanted.contains(&mission) || self.views.get(&mission).is_some_and(|view| view.seq == *head)
-                };
-                let heads_reached = heads.is_none_or(|heads| heads.iter().enumerate().all(here));
-                if self.waiting.is_empty() && self.again.is_empty() && heads_reached {
+                let is_answered = self.waiting.is_empty() && self.again.is_empty();
+                if is_answered && truth.is_none_or(|truth| self.missing(truth).is_none()) {
                     return;
                 }
                 let heard = frame(&mut self.socket).await;
                 self.hear(heard).await;
             }
         };
-        within("a tab to settle", settling).await;
-    }
-}
-
-/// The next frame; never, where there is no connection.
-async fn frame(socket: &mut Option<WebSocketStream<TcpStream>>) -> Option<Result<Message, tungstenite::Error>> {
-    match socket {
-        Some(socket) => socket.next().await,
-        None => pending().await,
+        if tokio::time::timeout(PATIENCE, settling).await.is_err() {
+            let missing = truth.and_then(|truth| self.missing(truth));
+            panic!("tab {} does not settle: {} answers to come, {missing:?}", self.name, self.waiting.len());
+        }
     }
 }

@@ -1,13 +1,18 @@
 //! What one tab knows of one mission: its state, and every event as it came.
 
+use std::collections::BTreeSet;
+
 use flightdeck_protocol::{
     EventFrame, MissionId,
     model::Mission,
+    notification::MissionPresence,
     operations::{Position, Watching},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
+
+use super::truth::{Company, company};
 
 /// Events in a row, as they came.
 pub(super) struct Piece {
@@ -22,6 +27,8 @@ pub(super) struct View {
     pub(super) epoch: Uuid,
     pub(super) seq: u64,
     pub(super) mission: Option<Mission>,
+    /// Who is there, by the last word of it on this connection.
+    pub(super) company: Option<Company>,
     /// Each begins with a snapshot; the last one is the newest.
     pub(super) pieces: Vec<Piece>,
 }
@@ -40,7 +47,7 @@ pub(super) struct RawEvents {
 
 impl View {
     pub(super) fn new(id: MissionId) -> Self {
-        Self { id, epoch: Uuid::nil(), seq: 0, mission: None, pieces: Vec::new() }
+        Self { id, epoch: Uuid::nil(), seq: 0, mission: None, company: None, pieces: Vec::new() }
     }
 
     /// Where to go on from.
@@ -48,9 +55,17 @@ impl View {
         self.mission.as_ref().map(|_| Position { epoch: self.epoch, seq: self.seq })
     }
 
+    /// There is a word of who is there.
+    pub(super) fn presence(&mut self, presence: &MissionPresence) {
+        assert_eq!(presence.others, 0);
+        assert!(presence.people.iter().map(|person| person.id).collect::<BTreeSet<_>>().len() == presence.people.len());
+        self.company = Some(company(&presence.people));
+    }
+
     /// A watch stands: it goes on where it was, or it starts over and says so.
     pub(super) fn begin(&mut self, watching: Watching, asked: Option<Position>) {
         assert_eq!(watching.mission, self.id);
+        self.company = None;
         assert!(watching.head >= watching.seq, "{watching:?}");
         if watching.resumed {
             let asked = asked.expect("only who said where it is can go on there");
