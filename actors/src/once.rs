@@ -26,8 +26,10 @@ use crate::world::unreadable;
 
 /// How many calls may wait for the first of their name.
 const WAITING: usize = 64;
-/// How many answers are looked at between two breaths of a sweep.
+/// How many answers are looked at, or let go of, between two breaths.
 const SWEPT: usize = 256;
+/// Where there is no room for another answer to a person, one in so many of theirs is let go of, the oldest.
+const SHARE: usize = 16;
 
 /// A call's name, and what is called.
 #[derive(Clone, Debug)]
@@ -70,6 +72,8 @@ pub struct Once {
     /// How many answers are kept for a person.
     most: usize,
     table: Mutex<Table>,
+    /// Held by whoever makes room for a person's answers.
+    making_room: tokio::sync::Mutex<()>,
     /// Claims that went down without anyone knowing what became of them; and how many of these are settled.
     doubts: AtomicU64,
     settled: AtomicU64,
@@ -91,14 +95,14 @@ impl Once {
     /// Calls over `answers`, of which as many as `most` are kept for a person.
     pub fn new(answers: Answers, journal: Journal, most: usize) -> Arc<Self> {
         let began = Timestamp::now();
-        let (table, doubts, settled) = Default::default();
-        Arc::new(Self { answers, journal, most, table, doubts, settled, began })
+        let (table, making_room, doubts, settled) = Default::default();
+        Arc::new(Self { answers, journal, most, table, making_room, doubts, settled, began })
     }
 
     /// Begins a call: it is the first of its name, or was carried out before. Waits while it is under way.
     ///
     /// # Errors
-    /// When the name was used for another call, the person has used too many, or the store fails.
+    /// When the name was used for another call, or the store fails.
     pub(crate) async fn begin(self: &Arc<Self>, named: &Named) -> Result<Begun, Fault> {
         let mut claim = loop {
             match self.claim(named)? {
@@ -109,7 +113,7 @@ impl Once {
         };
         self.settle().await?;
         let Some(kept) = self.answers.get(named.key).map_err(|error| unreadable(&error))? else {
-            self.has_room(named.key.person())?;
+            self.make_room(named.key.person()).await?;
             return Ok(Begun::First(claim));
         };
         if kept.is_over(Timestamp::now()) {
@@ -143,13 +147,27 @@ impl Once {
         Ok(Ok(Claim { once, named: named.clone(), replaces: false, is_in_doubt: false }))
     }
 
-    fn has_room(&self, person: UserId) -> Result<(), Fault> {
-        let kept = self.table().kept.get(&person).copied().unwrap_or(0);
-        if kept < self.most {
+    fn has_room(&self, person: UserId) -> bool {
+        self.table().kept.get(&person).is_none_or(|kept| *kept < self.most)
+    }
+
+    /// Where as many answers to the person are kept as may be, the oldest go, above all those that are over.
+    async fn make_room(&self, person: UserId) -> Result<(), Fault> {
+        if self.has_room(person) {
             return Ok(());
         }
-        let message = format!("{kept} calls of yours with idem are remembered, and no more; wait, or call without it");
-        Err(Fault::new(Code::RateLimited, message).on("idem").after(60_000))
+        let _turn = self.making_room.lock().await;
+        // Somebody who came before may have made enough.
+        if self.has_room(person) {
+            return Ok(());
+        }
+        let (answers, share) = (self.answers.clone(), (self.most / SHARE).max(1));
+        let oldest = tokio::task::spawn_blocking(move || answers.oldest(person, share)).await;
+        let oldest = oldest.map_err(|error| unreadable(&error))?.map_err(|error| unreadable(&error))?;
+        for part in oldest.chunks(SWEPT) {
+            self.remove(part.to_vec()).await?;
+        }
+        Ok(())
     }
 
     /// Returns when it is known what became of every claim that went down before now.
@@ -182,8 +200,8 @@ impl Once {
                     *earlier.entry(key.person()).or_default() += 1;
                 }
             }
-            let over = part.answers.iter().filter(|(.., is_over)| *is_over).map(|(key, ..)| *key);
-            removed += self.remove(over.collect(), now).await?;
+            let over = part.answers.iter().filter(|(.., is_over)| *is_over).map(|(key, at_ms, _)| (*key, *at_ms));
+            removed += self.remove(over.collect()).await?;
             after = part.last;
             if after.is_none() {
                 break;
@@ -199,8 +217,9 @@ impl Once {
         Ok(removed)
     }
 
-    async fn remove(&self, over: Vec<AnswerKey>, now: Timestamp) -> Result<usize, Fault> {
-        if over.is_empty() {
+    /// Lets go of these answers, each where it is still the one that was given then; says how many there were.
+    async fn remove(&self, answers: Vec<(AnswerKey, i64)>) -> Result<usize, Fault> {
+        if answers.is_empty() {
             return Ok(0);
         }
         let (removed, written) = {
@@ -208,20 +227,21 @@ impl Once {
             // afterwards writes behind them.
             let mut table = self.table();
             let mut gone = Vec::new();
-            for key in over {
+            for (key, at_ms) in answers {
                 let kept = self.answers.get(key).map_err(|error| unreadable(&error))?;
-                if !table.held.contains_key(&key) && kept.is_some_and(|kept| kept.is_over(now)) {
-                    gone.push(key);
+                if !table.held.contains_key(&key) && kept.is_some_and(|kept| kept.at_ms == at_ms) {
+                    gone.push((key, at_ms));
                 }
             }
-            let counted = table.counted;
-            for key in gone.iter().filter(|_| counted) {
+            // Those of earlier runs are in the count only once they were counted.
+            let (counted, began) = (table.counted, self.began.as_millis());
+            for (key, _) in gone.iter().filter(|(_, at_ms)| counted || *at_ms >= began) {
                 if let Some(count) = table.kept.get_mut(&key.person()) {
                     *count = count.saturating_sub(1);
                 }
             }
             table.kept.retain(|_, count| *count > 0);
-            (gone.len(), self.journal.write(gone.into_iter().map(Answers::remove).collect()))
+            (gone.len(), self.journal.write(gone.into_iter().map(|(key, _)| Answers::remove(key)).collect()))
         };
         written.await.map_err(|error| unreadable(&error))?;
         Ok(removed)
@@ -413,17 +433,52 @@ mod tests {
         for (name, at) in [("old", day_ago), ("older", day_ago.plus_millis(-1)), ("new", now)] {
             desk.carry_out(&named(1, name, 5), b"{}", at).await;
         }
-        assert_eq!(desk.refused(&named(1, "one more", 5)).await, Code::RateLimited);
         desk.carry_out(&named(2, "one more", 5), b"{}", now).await;
 
         // Another run of the server counts what there is.
         let desk = Desk::over(desk.store.clone(), 2);
         assert_eq!(desk.once.sweep(now).await.unwrap(), 2);
         desk.carry_out(&named(1, "old", 6), b"free", now).await;
-        assert_eq!(desk.refused(&named(1, "one more", 5)).await, Code::RateLimited);
+        assert!(!desk.once.has_room(person(1)) && desk.once.has_room(person(2)));
         assert_eq!(desk.once.sweep(now).await.unwrap(), 0);
         assert_eq!(desk.once.sweep(now.plus_millis(2 * flightdeck_data::answers::KEPT_MS)).await.unwrap(), 3);
-        desk.carry_out(&named(1, "one more", 5), b"{}", now).await;
+        assert!(desk.once.has_room(person(1)));
+    }
+
+    #[tokio::test]
+    async fn where_there_is_no_room_the_oldest_go_and_nobody_is_refused() {
+        let desk = Desk::new(3);
+        let now = Timestamp::now();
+        for (name, later) in [("second", 2), ("first", 1), ("third", 3)] {
+            desk.carry_out(&named(1, name, 5), b"{}", now.plus_millis(later)).await;
+        }
+        desk.carry_out(&named(2, "first", 5), b"another person's", now).await;
+        desk.again(&named(1, "first", 5)).await;
+        for nth in 0..20 {
+            desk.carry_out(&named(1, &format!("new {nth}"), 5), b"new", now.plus_millis(10 + nth)).await;
+            assert!(!desk.once.has_room(person(1)), "one goes for each that comes");
+        }
+        assert_eq!(desk.once.answers.oldest(person(1), 100).unwrap().len(), 3);
+        for nth in 17..20 {
+            assert_eq!(desk.again(&named(1, &format!("new {nth}"), 5)).await, "new");
+        }
+        desk.carry_out(&named(1, "first", 6), b"free, and for another call", now.plus_millis(40)).await;
+        assert_eq!(desk.again(&named(2, "first", 5)).await, "another person's");
+    }
+
+    #[tokio::test]
+    async fn many_at_once_who_need_room_let_go_of_no_more_than_they_need() {
+        let desk = Desk::new(64);
+        let now = Timestamp::now();
+        for nth in 0..64 {
+            desk.carry_out(&named(1, &nth.to_string(), 5), b"{}", now.plus_millis(nth)).await;
+        }
+        let others: Vec<Named> = (64..66).map(|nth| named(1, &nth.to_string(), 5)).collect();
+        futures_util::future::join_all(others.iter().map(|named| desk.carry_out(named, b"{}", now.plus_millis(64))))
+            .await;
+        let left = desk.once.answers.oldest(person(1), 100).unwrap();
+        assert_eq!(left.len(), 64 - 64 / SHARE + 2, "one of them made room for both");
+        assert_eq!(left[0].1, now.plus_millis(4).as_millis(), "and the oldest went");
     }
 
     #[tokio::test]

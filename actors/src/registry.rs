@@ -77,7 +77,7 @@ impl Registry {
             _arbiters: arbiters,
             starting: HashMap::new(),
             quarantined: HashMap::new(),
-            crashes: HashMap::new(),
+            deaths: Deaths::default(),
             lives: AtomicU64::new(1),
             recoveries: Arc::new(Semaphore::new(RECOVERIES)),
             stopping: false,
@@ -185,7 +185,7 @@ struct Supervisor {
     /// Missions that are being brought, and who waits for them.
     starting: HashMap<MissionId, Waiting>,
     quarantined: HashMap<MissionId, String>,
-    crashes: HashMap<MissionId, VecDeque<Instant>>,
+    deaths: Deaths,
     lives: AtomicU64,
     recoveries: Arc<Semaphore>,
     stopping: bool,
@@ -213,7 +213,8 @@ impl Actor for Supervisor {
 }
 
 impl Supervisor {
-    fn sweep(&self) {
+    fn sweep(&mut self) {
+        self.deaths.forget(Instant::now());
         let idle = i64::try_from(self.shared.world.tuning.mission_idle.as_millis()).unwrap_or(i64::MAX);
         let before = Timestamp::from_millis(Timestamp::now().as_millis().saturating_sub(idle));
         for handle in self.shared.all() {
@@ -347,13 +348,24 @@ impl Supervisor {
         self.quarantined.insert(mission, reason.to_owned());
         fault
     }
+}
 
-    /// Whether `mission` has died too often lately, this time counted.
-    fn dies_too_often(&mut self, mission: MissionId) -> bool {
-        let crashes = self.crashes.entry(mission).or_default();
-        crashes.retain(|at| at.elapsed() < CRASH_WINDOW);
-        crashes.push_back(Instant::now());
-        crashes.len() > CRASHES
+/// When missions died lately.
+#[derive(Default)]
+struct Deaths(HashMap<MissionId, VecDeque<Instant>>);
+
+impl Deaths {
+    /// Whether `mission`, which died just `now`, has done so too often lately.
+    fn are_too_many(&mut self, mission: MissionId, now: Instant) -> bool {
+        let deaths = self.0.entry(mission).or_default();
+        deaths.retain(|at| now.duration_since(*at) < CRASH_WINDOW);
+        deaths.push_back(now);
+        deaths.len() > CRASHES
+    }
+
+    /// Forgets what is long ago.
+    fn forget(&mut self, now: Instant) {
+        self.0.retain(|_, deaths| deaths.back().is_some_and(|at| now.duration_since(*at) < CRASH_WINDOW));
     }
 }
 
@@ -395,7 +407,7 @@ impl Handler<Ended> for Supervisor {
         }
         tracing::warn!(%mission, ?why, "a mission died; it is started again from the journal");
         // A journal that takes nothing is no fault of the mission's.
-        if why == Why::Panicked && self.dies_too_often(mission) {
+        if why == Why::Panicked && self.deaths.are_too_many(mission, Instant::now()) {
             let reason = format!("it died more than {CRASHES} times within {} seconds", CRASH_WINDOW.as_secs());
             self.quarantine(mission, &reason, Some(&handle.feed));
             return;
@@ -486,5 +498,20 @@ mod tests {
             assert_eq!(fault.code, Code::MissionRestarting);
             assert_eq!(registry.in_memory(), 0, "it was started, and nobody stops it");
         });
+    }
+
+    #[test]
+    fn deaths_count_for_a_while_and_are_then_forgotten() {
+        let (mut deaths, began) = (Deaths::default(), Instant::now());
+        let (often, once) = (MissionId::fresh(), MissionId::fresh());
+        assert!(!deaths.are_too_many(once, began));
+        let died: Vec<bool> =
+            (1..=6).map(|second| deaths.are_too_many(often, began + second * CRASH_WINDOW / 10)).collect();
+        assert_eq!(died, [false, false, false, false, false, true]);
+        deaths.forget(began + CRASH_WINDOW);
+        assert_eq!(deaths.0.keys().collect::<Vec<_>>(), [&often], "nobody is kept for ever");
+        assert!(!deaths.are_too_many(often, began + 2 * CRASH_WINDOW));
+        deaths.forget(began + 4 * CRASH_WINDOW);
+        assert!(deaths.0.is_empty());
     }
 }

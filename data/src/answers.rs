@@ -4,6 +4,7 @@
 //! after a crash there are both or neither.
 
 use std::{
+    collections::BinaryHeap,
     ops::{Bound, ControlFlow},
     sync::Arc,
 };
@@ -13,7 +14,7 @@ use flightdeck_protocol::{Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::store::{Direction, Space, Store, StoreError, Write};
+use crate::store::{Direction, Space, Store, StoreError, Write, scan_prefix};
 
 /// How long an answer is kept, in milliseconds: 24 hours.
 pub const KEPT_MS: i64 = 24 * 60 * 60 * 1000;
@@ -24,7 +25,7 @@ pub const MAX_ANSWER: usize = 64 * 1024;
 const VERSION: u8 = 1;
 
 /// Where an answer is kept: by the person who called, and the name that the call was given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AnswerKey([u8; 32]);
 
 impl AnswerKey {
@@ -134,6 +135,28 @@ impl Answers {
         self.store.get(Space::Answers, &key.0)?.as_deref().map(decode).transpose()
     }
 
+    /// The oldest `most` answers to `person`, the oldest first: where each is, and when it was given, in
+    /// milliseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// When the store fails. An entry that cannot be read is logged and passed over.
+    pub fn oldest(&self, person: UserId, most: usize) -> Result<Vec<(AnswerKey, i64)>, AnswersError> {
+        // The newest of them is on top, and gives way.
+        let mut oldest = BinaryHeap::new();
+        scan_prefix(self.store.as_ref(), Space::Answers, person.as_bytes(), Direction::Forward, &mut |key, value| {
+            match (AnswerKey::read(key), decode(value)) {
+                (Some(key), Ok(kept)) => oldest.push((kept.at_ms, key)),
+                (None, _) => tracing::error!("a kept answer has no proper key; it is left alone"),
+                (_, Err(error)) => tracing::error!(%error, "a kept answer is left alone"),
+            }
+            if oldest.len() > most {
+                oldest.pop();
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(oldest.into_sorted_vec().into_iter().map(|(at_ms, key)| (key, at_ms)).collect())
+    }
+
     /// The next `most` answers after `after`.
     ///
     /// # Errors
@@ -240,6 +263,24 @@ mod tests {
         let longest = KeptAnswer { answer: vec![b'x'; MAX_ANSWER].into(), ..kept(1) };
         let write = Answers::put(AnswerKey::new(person(1), "a"), &longest).unwrap();
         assert_eq!(decode(&write.value.unwrap()).unwrap(), longest);
+    }
+
+    #[test]
+    fn a_persons_oldest_are_found_wherever_their_keys_are() {
+        let store = MemoryStore::default();
+        let ages = [5, 1, 4, 2, 3];
+        for at_ms in ages {
+            let put =
+                |n, at_ms: i64| Answers::put(AnswerKey::new(person(n), &at_ms.to_string()), &kept(at_ms)).unwrap();
+            store.commit(&[put(1, at_ms), put(2, -at_ms)]).unwrap();
+        }
+        store.commit(&[Write::put(Space::Answers, AnswerKey::new(person(1), "damaged").0, "x")]).unwrap();
+        let answers = Answers::new(Arc::new(store));
+        let oldest = |most| answers.oldest(person(1), most).unwrap().into_iter().map(|(_, at)| at).collect::<Vec<_>>();
+        assert_eq!(oldest(3), [1, 2, 3]);
+        assert_eq!(oldest(9), [1, 2, 3, 4, 5]);
+        let (key, at_ms) = answers.oldest(person(1), 1).unwrap()[0];
+        assert_eq!((key, at_ms), (AnswerKey::new(person(1), "1"), 1));
     }
 
     #[test]

@@ -114,7 +114,7 @@ settings! {
     openings_per_second: u32 = 2000u32, "sockets a second", 1..=1_000_000;
     /// Sockets that are let in at once after a quiet time.
     opening_burst: u32 = 4000u32, "sockets", 1..=1_000_000;
-    /// Calls with `idem` of one person that are remembered, each for 24 hours; while there are as many, further ones are refused.
+    /// Calls with `idem` of one person that are remembered, each for 24 hours; where there would be more, the oldest sixteenth is forgotten.
     idem_calls: u32 = 1_000_000u32, "calls a person", 1..=100_000_000;
     /// The shortest time between two rolled-up pieces of a mission's live text.
     live_interval_ms: u32 = 40u32, "milliseconds", 1..=60_000;

@@ -316,7 +316,7 @@ async fn what_was_refused_may_be_tried_again_under_its_name() {
 }
 
 #[tokio::test]
-async fn a_person_has_as_many_names_as_are_remembered() {
+async fn of_a_person_who_names_more_calls_than_are_remembered_the_oldest_are_forgotten() {
     let server = Server::with(&["--idem-calls", "3"]).await;
     let ann = server.admin("ann").await;
     let mission = server.started(&ann, None, json!({})).await;
@@ -325,9 +325,19 @@ async fn a_person_has_as_many_names_as_are_remembered() {
     for nth in 0..3 {
         answers.push(server.rpc(Some(&ann.token), "activity.add", &note(nth)).await);
     }
-    server.refuses(&ann, mission, "activity.add", note(3), Code::RateLimited).await;
-    assert_eq!(server.rpc(Some(&ann.token), "activity.add", &note(1)).await, answers[1], "a repeat takes no place");
-    server.note(&ann, mission, "without a name").await.expect("a note");
+    for (nth, first) in answers.iter().enumerate() {
+        assert_eq!(&server.rpc(Some(&ann.token), "activity.add", &note(nth)).await, first, "a repeat takes no place");
+    }
+    // Nobody is locked out for a day.
+    for nth in 3..9 {
+        answers.push(server.rpc(Some(&ann.token), "activity.add", &note(nth)).await);
+        assert!(answers[nth]["result"]["seq"].is_u64(), "{}", answers[nth]);
+    }
+    for (nth, newest) in answers.iter().enumerate().skip(6) {
+        assert_eq!(&server.rpc(Some(&ann.token), "activity.add", &note(nth)).await, newest);
+    }
+    let forgotten = server.rpc(Some(&ann.token), "activity.add", &note(0)).await;
+    assert!(forgotten["result"]["seq"].as_u64() > answers[8]["result"]["seq"].as_u64(), "{forgotten}");
 }
 
 #[tokio::test]

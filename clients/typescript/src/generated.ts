@@ -692,8 +692,8 @@ export interface Limits {
   /** Requests a second, over time; `session.ping` and notifications of the client count too. */
   commands_per_second: number;
   /**
-   * Calls with `idem` of one person that are remembered for 24 hours; while there are as many, further ones are
-   * refused.
+   * Calls with `idem` of one person that are remembered, each for 24 hours; where there would be more, the
+   * oldest are forgotten.
    */
   idem_calls: number;
   /** Missions or items in one live list. */
@@ -1619,7 +1619,7 @@ export interface Watching {
 
 /** A parameter that guards a change. */
 export interface Idem {
-  /** Your own name for this call: repeated by the same person within 24 hours it is not carried out again, and gets the first answer. */
+  /** Your own name for this call: repeated by the same person within 24 hours, and among the newest `limits.idem_calls`, it is not carried out again and gets the first answer. */
   idem?: string;
 }
 

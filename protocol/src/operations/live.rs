@@ -65,8 +65,8 @@ pub struct Limits {
     pub commands_per_second: u32,
     /// Requests at once from a session that was quiet.
     pub command_burst: u32,
-    /// Calls with `idem` of one person that are remembered for 24 hours; while there are as many, further ones are
-    /// refused.
+    /// Calls with `idem` of one person that are remembered, each for 24 hours; where there would be more, the
+    /// oldest are forgotten.
     pub idem_calls: u32,
     /// The shortest time between two rolled-up pieces of live text of a mission, in milliseconds.
     pub live_interval_ms: u32,
