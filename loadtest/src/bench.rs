@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::{
     commands, create, fanout,
     options::{Callers, Window},
-    report::{Figure, Output, Place, Report, say},
+    report::{Figure, Output, Place, Report, judge, say},
     server::{Folder, Server, file_system},
     signin::SignIn,
     slow, storm,
@@ -53,7 +53,7 @@ enum Scenario {
     Commands,
 }
 
-/// Runs what was asked for, and prints each table as soon as it is there.
+/// Runs what was asked for, and prints each table as soon as it is there; fails in the end if a bound does not hold.
 pub(crate) async fn run(bench: &Bench) -> anyhow::Result<()> {
     let program = match &bench.program {
         Some(program) => program.canonicalize().with_context(|| format!("there is no {}", program.display()))?,
@@ -73,6 +73,7 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<()> {
         };
         let mut ran = match scenario {
             Scenario::Storm => vec![storm::run(&program, &parent, &bench.storm).await?],
+            Scenario::Slow => bench.on_two_servers(&program, &folder, &Folder::inside(&parent)?).await?,
             scenario => bench.on_one_server(*scenario, &program, &folder).await?,
         };
         for report in &ran {
@@ -82,7 +83,7 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<()> {
         // After each: what was measured is not lost when the next fails.
         bench.output.save(&reports, Some(place))?;
     }
-    Ok(())
+    judge(&reports)
 }
 
 /// Says where this is measured.
@@ -109,13 +110,25 @@ impl Bench {
         Ok(ran)
     }
 
+    /// Runs `slow` so that neither run finds in memory what the other left there.
+    async fn on_two_servers(&self, program: &Path, first: &Folder, second: &Folder) -> anyhow::Result<Vec<Report>> {
+        let (control, stopping) = (Server::start(program, first).await?, Server::start(program, second).await?);
+        let signed_in = [&control.sign_up().await?, &stopping.sign_up().await?];
+        let ran = slow::run(signed_in, &self.slow, &self.window).await;
+        let words = || format!("slow failed; all read: {}\nsome stop: {}", control.last_words(), stopping.last_words());
+        let report = ran.with_context(words)?;
+        control.stop().await?;
+        stopping.stop().await?;
+        Ok(vec![report])
+    }
+
     async fn scenario(&self, scenario: Scenario, sign_in: &SignIn) -> anyhow::Result<Vec<Report>> {
         let (callers, window) = (&self.callers, &self.window);
         Ok(match scenario {
             Scenario::Fanout => vec![fanout::run(sign_in, &self.fanout, window).await?],
-            Scenario::Slow => vec![slow::run(sign_in, &self.slow, window).await?],
             Scenario::Create => vec![create::run(sign_in, &self.create, callers).await?],
-            Scenario::Storm => Vec::new(),
+            // These have their own ways with servers.
+            Scenario::Slow | Scenario::Storm => Vec::new(),
             Scenario::Commands => commands::run(sign_in, &self.commands, callers, window).await?,
         })
     }

@@ -148,7 +148,7 @@ async fn over(
         window.seconds,
         window.warm_up
     );
-    Ok(Report { scenario: "commands", setup, figures, compared: Vec::new() })
+    Ok(Report { figures, ..Report::new("commands", setup) })
 }
 
 /// A command, with a name where it has one.

@@ -81,7 +81,7 @@ pub(crate) async fn run(sign_in: &SignIn, load: &Load, callers: &Callers) -> any
         callers.callers,
         callers.sockets()
     );
-    Ok(Report { scenario: "create", setup, figures, compared: Vec::new() })
+    Ok(Report { figures, ..Report::new("create", setup) })
 }
 
 /// Has `callers` make `count` missions together: how long creating took, and starting.

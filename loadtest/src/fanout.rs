@@ -9,7 +9,8 @@ use anyhow::ensure;
 use clap::{Args, value_parser};
 
 use crate::{
-    meter::{Cpu, Meter},
+    costs::{Costs, Spent},
+    meter::Meter,
     options::Window,
     progress::Progress,
     publisher::{Published, Schedule, publish_aside},
@@ -56,7 +57,7 @@ pub(crate) async fn run(sign_in: &SignIn, load: &Load, window: &Window) -> anyho
         "{} watchers, {} events/s of {} bytes for each, {} s after {} s of warm-up",
         load.watchers, load.rate, window.bytes, window.seconds, window.warm_up
     );
-    Ok(Report { scenario: "fanout", setup, figures: Vec::new(), compared })
+    Ok(Report { compared, ..Report::new("fanout", setup) })
 }
 
 /// One run, with the watchers spread over `count` missions.
@@ -97,35 +98,8 @@ async fn over(count: u32, sign_in: &SignIn, load: &Load, window: &Window) -> any
     let mut figures = figures(window, &tally, &published, &costs);
     figures.push(Figure::new("time to connect all watchers", connecting.as_secs_f64(), Unit::Seconds));
     figures.extend(published.late.figures("load client: due to sent"));
-    figures.extend(costs.own.figures("load client:", "delivery", deliveries, costs.elapsed));
+    figures.extend(costs.beside("delivery", deliveries));
     Ok(Side::new(if count == 1 { "1 mission".to_owned() } else { format!("{count} missions") }, figures))
-}
-
-/// What the server and this program had spent at two moments.
-struct Costs {
-    server: Option<Cpu>,
-    own: Cpu,
-    at: Instant,
-}
-
-impl Costs {
-    fn now(meter: Option<Meter>) -> anyhow::Result<Self> {
-        Ok(Self { server: meter.map(Meter::cpu).transpose()?, own: Meter::Own.cpu()?, at: Instant::now() })
-    }
-
-    fn since(self, earlier: &Self) -> Spent {
-        Spent {
-            server: self.server.zip(earlier.server).map(|(now, then)| now.since(then)),
-            own: self.own.since(earlier.own),
-            elapsed: self.at - earlier.at,
-        }
-    }
-}
-
-struct Spent {
-    server: Option<Cpu>,
-    own: Cpu,
-    elapsed: Duration,
 }
 
 /// Publishes, and notes the costs when the warm-up is over.
@@ -177,9 +151,7 @@ fn figures(window: &Window, tally: &Tally, published: &Published, spent: &Spent)
         Figure::new("deliveries a second", deliveries as f64 / seconds, Unit::PerSecond),
         Figure::new("events published a second", published.acknowledged.count() as f64 / seconds, Unit::PerSecond),
     ];
-    if let Some(server) = spent.server {
-        figures.extend(server.figures("server", "delivery", deliveries, spent.elapsed));
-    }
+    figures.extend(spent.server("delivery", deliveries));
     figures.extend(tally.latency(0).figures("due to delivered"));
     figures.extend(published.acknowledged.figures("due to acknowledged as durable"));
     figures.extend([

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{anyhow, bail, ensure};
 use flightdeck_protocol::{
-    MissionId,
+    Code, MissionId,
     client::{ClientError, Followed},
     notification::MISSION_EVENTS,
     operations::Position,
@@ -31,13 +31,15 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub(crate) struct Returned {
     /// From when the server listened again until a watch was resumed.
     latency: Mutex<Latency>,
-    /// Attempts that did not come through.
+    /// Attempts that the server refused, telling when to come again.
+    refused: AtomicU64,
+    /// Attempts that failed otherwise.
     failed: AtomicU64,
 }
 
 impl Returned {
     pub(crate) fn new() -> Self {
-        Self { latency: Mutex::new(Latency::new()), failed: AtomicU64::new(0) }
+        Self { latency: Mutex::new(Latency::new()), refused: AtomicU64::new(0), failed: AtomicU64::new(0) }
     }
 
     /// How many are back.
@@ -45,13 +47,23 @@ impl Returned {
         self.read(Latency::count)
     }
 
-    /// Attempts that did not come through.
+    /// Attempts that the server refused, telling when to come again.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+
+    /// Attempts that failed otherwise.
     pub(crate) fn failed(&self) -> u64 {
         self.failed.load(Relaxed)
     }
 
     pub(crate) fn read<R>(&self, read: impl FnOnce(&Latency) -> R) -> R {
         read(&self.latency.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn note_failure(&self, was_refused: bool) {
+        let which = if was_refused { &self.refused } else { &self.failed };
+        which.fetch_add(1, Relaxed);
     }
 
     fn note(&self, listening: Instant) {
@@ -106,8 +118,8 @@ impl Member {
         if !error.is_temporary() {
             return Err(error.into());
         }
-        self.returned.failed.fetch_add(1, Relaxed);
         let after = error.fault().and_then(|fault| fault.data.retry_after_ms);
+        self.returned.note_failure(after.is_some());
         tokio::time::sleep(after.map_or(AGAIN, Duration::from_millis)).await;
         Ok(())
     }
@@ -116,6 +128,7 @@ impl Member {
     pub(crate) async fn with_waits(self) -> anyhow::Result<()> {
         let mut follow = self.sign_in.follow(self.mission);
         let (mut at, mut connections) = (0, 0);
+        let refusal = format!("({})", Code::Overloaded.name());
         while let Some(followed) = follow.next().await {
             match followed {
                 Followed::Connected { resumed, reason, .. } => {
@@ -136,8 +149,8 @@ impl Member {
                 Followed::Disconnected { .. } if connections == 0 => {
                     bail!("the server does not take the sessions to begin with")
                 }
-                // The one after the crash, and the attempts that follow on it.
-                Followed::Disconnected { .. } => _ = self.returned.failed.fetch_add(1, Relaxed),
+                // The one after the crash, and the attempts that follow on it. A refusal ends with its name.
+                Followed::Disconnected { why, .. } => self.returned.note_failure(why.contains(&refusal)),
                 Followed::Ended(error) => return Err(error.into()),
             }
             self.reached.store(at, Relaxed);

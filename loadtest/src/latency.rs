@@ -26,6 +26,16 @@ impl Latency {
         self.0.len()
     }
 
+    /// What 99 of 100 took at most, in milliseconds.
+    pub(crate) fn p99_ms(&self) -> f64 {
+        self.0.value_at_quantile(0.99) as f64 / 1_000.0
+    }
+
+    /// The longest, in milliseconds.
+    pub(crate) fn longest_ms(&self) -> f64 {
+        self.0.max() as f64 / 1_000.0
+    }
+
     /// Half, 99 of 100 and 999 of 1000, and the worst, each under `name`.
     pub(crate) fn figures(&self, name: &str) -> Vec<Figure> {
         let at = |quantile| self.0.value_at_quantile(quantile) as f64 / 1_000.0;
@@ -33,7 +43,7 @@ impl Latency {
             Figure::new(format!("{name}, p50"), at(0.5), Unit::Milliseconds),
             Figure::new(format!("{name}, p99"), at(0.99), Unit::Milliseconds),
             Figure::new(format!("{name}, p99.9"), at(0.999), Unit::Milliseconds),
-            Figure::new(format!("{name}, longest"), self.0.max() as f64 / 1_000.0, Unit::Milliseconds),
+            Figure::new(format!("{name}, longest"), self.longest_ms(), Unit::Milliseconds),
         ]
     }
 }
@@ -50,6 +60,7 @@ mod tests {
         for (figure, expected) in figures.iter().zip([500.0, 990.0, 999.0, 1_000.0]) {
             assert!((figure.value / expected - 1.0).abs() < 0.001, "{} is {}", figure.name, figure.value);
         }
+        assert!((latency.p99_ms() - figures[1].value).abs() < 1e-9);
     }
 
     #[test]

@@ -4,14 +4,17 @@
 //! starts a server of its own for each of them. The rest is what they share.
 
 mod bench;
+mod bounds;
 mod callers;
 mod commands;
+mod costs;
 mod create;
 mod fanout;
 mod herd;
 mod latency;
 mod meter;
 mod options;
+mod pausing;
 mod progress;
 mod publisher;
 mod report;
@@ -20,6 +23,7 @@ mod server;
 mod signin;
 mod slow;
 mod storm;
+mod told;
 mod watchers;
 
 use std::process::ExitCode;
@@ -39,7 +43,7 @@ use crate::{
 /// The figures are printed as a table, and written as JSON with --json. CPU and
 /// memory of the server are read from /proc, so they need --pid and a server on
 /// this machine. A run fails when the server loses, repeats or reorders an event,
-/// or does not keep a command that it acknowledged.
+/// does not keep a command that it acknowledged, or breaks a bound that the table states.
 #[derive(Parser)]
 #[command(name = "flightdeck-loadtest", version, max_term_width = 110)]
 struct Cli {
@@ -169,7 +173,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
             output.write(&[report])
         }
         Command::Slow(Slow { target, load, window, output }) => {
-            let report = slow::run(&target.sign_in().await?, &load, &window).await?;
+            let sign_in = target.sign_in().await?;
+            let report = slow::run([&sign_in, &sign_in], &load, &window).await?;
             output.write(&[report])
         }
         Command::Create(Create { target, load, callers, output }) => {

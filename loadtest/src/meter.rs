@@ -19,7 +19,7 @@ pub(crate) enum Meter {
 }
 
 /// CPU time since a process began, of all its threads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cpu {
     /// Spent in the program.
     pub(crate) user: Duration,
@@ -99,6 +99,21 @@ fn cpu(stat: &str) -> anyhow::Result<Cpu> {
     }
 }
 
+/// CPU time that everything on this machine has spent.
+pub(crate) fn machine_busy() -> anyhow::Result<Duration> {
+    busy(&fs::read_to_string("/proc/stat").context("/proc/stat")?)
+}
+
+/// Reads `/proc/stat`, proc(5): all of the first line but what was idle, waited for a disk, or is counted twice.
+fn busy(stat: &str) -> anyhow::Result<Duration> {
+    let fields = stat.lines().next().and_then(|line| line.strip_prefix("cpu ")).context("no CPU time in it")?;
+    let ticks: Vec<u64> = fields.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+    let [user, nice, system, _idle, _waiting, interrupts, soft_interrupts, ..] = ticks[..] else {
+        bail!("too few times in it");
+    };
+    Ok(Duration::from_millis((user + nice + system + interrupts + soft_interrupts) * TICK.as_millis() as u64))
+}
+
 /// Reads `/proc/<pid>/status`, proc(5).
 fn memory(status: &str) -> anyhow::Result<Memory> {
     let field = |name: &str| {
@@ -120,6 +135,15 @@ mod tests {
         let cpu = cpu(stat).unwrap();
         assert_eq!(cpu, Cpu { user: Duration::from_millis(1_500), kernel: Duration::from_millis(250) });
         assert!(super::cpu("42 (short) S 1").is_err());
+    }
+
+    #[test]
+    fn a_machine_is_busy_with_what_is_neither_idle_nor_waiting() {
+        let busy = |stat| busy(stat).map(|busy| busy.as_millis()).ok();
+        assert_eq!(busy("cpu  100 10 20 5000 400 1 2 3 0 0\ncpu0 50 5 10 2500 200 0 1 1 0 0\n"), Some(1_330));
+        assert_eq!(busy("cpu  100 10\n"), None);
+        assert_eq!(busy("intr 1 2 3\n"), None);
+        machine_busy().unwrap();
     }
 
     #[test]

@@ -1,13 +1,15 @@
-//! What came out: a table for people, and the same as JSON.
+//! What came out: tables, which are Markdown and can be read as they are, and the same as JSON.
 
 use std::{
     io::{Write as _, stdout},
     path::PathBuf,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
+
+use crate::bounds::Bound;
 
 /// Where the figures go, besides the table.
 #[derive(Args, Clone, Debug)]
@@ -84,6 +86,9 @@ pub(crate) struct Report {
     /// What came of it in each of several settings, to be read side by side.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) compared: Vec<Side>,
+    /// What was stated beforehand, and whether it holds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) bounds: Vec<Bound>,
 }
 
 /// The same figures in one of several settings.
@@ -102,46 +107,85 @@ impl Side {
 }
 
 /// A line of a table: a name, values, a unit.
-type Row<'a> = (&'a str, Vec<String>, &'a str);
+type Row = (String, Vec<String>, String);
 
 impl Report {
-    /// The report as a table.
+    /// A report without any figures.
+    pub(crate) fn new(scenario: &'static str, setup: String) -> Self {
+        Self { scenario, setup, figures: Vec::new(), compared: Vec::new(), bounds: Vec::new() }
+    }
+
+    /// The report as tables in Markdown.
     pub(crate) fn table(&self) -> String {
-        let mut table = format!("{}: {}\n", self.scenario, self.setup);
+        let mut text = format!("**{}**: {}\n", self.scenario, self.setup);
         let alone = self.figures.iter().map(|figure| {
             let (unit, decimals) = figure.unit.written();
-            (figure.name.as_str(), vec![grouped(figure.value, decimals)], unit)
+            (figure.name.clone(), vec![grouped(figure.value, decimals)], unit.to_owned())
         });
-        align(&mut table, &alone.collect::<Vec<Row<'_>>>());
-        let Some(first) = self.compared.first() else { return table };
-        let heads = self.compared.iter().map(|side| side.name.clone()).collect();
-        let beside = first.figures.iter().enumerate().map(|(index, figure)| {
+        table(&mut text, &[""], alone.collect());
+        let heads: Vec<&str> = self.compared.iter().map(|side| side.name.as_str()).collect();
+        let beside = self.compared.first().into_iter().flat_map(|side| side.figures.iter().enumerate());
+        let beside = beside.map(|(index, figure)| {
             let (unit, decimals) = figure.unit.written();
             let value =
                 |side: &Side| side.figures.get(index).map_or_else(String::new, |it| grouped(it.value, decimals));
-            (figure.name.as_str(), self.compared.iter().map(value).collect(), unit)
+            (figure.name.clone(), self.compared.iter().map(value).collect(), unit.to_owned())
         });
-        let rows: Vec<Row<'_>> = std::iter::once(("", heads, "")).chain(beside).collect();
-        align(&mut table, &rows);
-        table
+        table(&mut text, &heads, beside.collect());
+        let bounds = self.bounds.iter().map(|bound| {
+            let (unit, decimals) = bound.unit.written();
+            let stated = format!("{} {}", bound.kind(), grouped(bound.stated, decimals));
+            let unit = if bound.holds { unit.to_owned() } else { format!("{unit} **BROKEN**").trim_start().to_owned() };
+            (bound.name.clone(), vec![grouped(bound.measured, decimals), stated], unit)
+        });
+        table(&mut text, &["measured", "stated"], bounds.collect());
+        text
+    }
+
+    /// What is beyond its bound, each in a few words.
+    fn broken(&self) -> impl Iterator<Item = String> {
+        self.bounds.iter().filter(|bound| !bound.holds).map(|bound| {
+            let (unit, decimals) = bound.unit.written();
+            let [measured, stated] =
+                [bound.measured, bound.stated].map(|value| format!("{} {unit}", grouped(value, decimals)));
+            let (measured, stated) = (measured.trim_end(), stated.trim_end());
+            format!("{}: {}: {measured}, stated: {} {stated}", self.scenario, bound.name, bound.kind())
+        })
     }
 }
 
-/// Writes the rows with their columns one below the other.
-fn align(table: &mut String, rows: &[Row<'_>]) {
-    let names = rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
-    let columns = rows.iter().map(|(_, values, _)| values.len()).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|(_, values, _)| Some(values.get(column)?.len())).max();
-    let widths: Vec<usize> = (0..columns).filter_map(width).collect();
-    for (name, values, unit) in rows {
-        let mut row = format!("  {name:<names$}");
-        for (value, width) in values.iter().zip(&widths) {
-            row.push_str(&format!("  {value:>width$}"));
+/// Fails if anything is beyond its bound.
+pub(crate) fn judge(reports: &[Report]) -> anyhow::Result<()> {
+    let broken: Vec<String> = reports.iter().flat_map(Report::broken).collect();
+    if !broken.is_empty() {
+        bail!("what was stated does not hold:\n  {}", broken.join("\n  "));
+    }
+    Ok(())
+}
+
+/// Writes a table, if there is anything in it: a column for the names, one for each of `heads`, and one for the units.
+fn table(text: &mut String, heads: &[&str], rows: Vec<Row>) {
+    if rows.is_empty() {
+        return;
+    }
+    let head = (String::new(), heads.iter().map(|&head| head.to_owned()).collect(), String::new());
+    let rows: Vec<Row> = std::iter::once(head).chain(rows).collect();
+    let width = |of: &dyn Fn(&Row) -> usize| rows.iter().map(of).max().unwrap_or(0);
+    let names = width(&|(name, ..)| name.chars().count());
+    let values: Vec<usize> = (0..heads.len()).map(|column| width(&|(_, values, _)| values[column].len())).collect();
+    let units = width(&|(.., unit)| unit.chars().count());
+    text.push('\n');
+    for (index, (name, cells, unit)) in rows.iter().enumerate() {
+        text.push_str(&format!("| {name:<names$} |"));
+        for (cell, width) in cells.iter().zip(&values) {
+            text.push_str(&format!(" {cell:>width$} |"));
         }
-        row.push(' ');
-        row.push_str(unit);
-        table.push_str(row.trim_end());
-        table.push('\n');
+        text.push_str(&format!(" {unit:<units$} |\n"));
+        if index == 0 {
+            text.push_str(&format!("|{}|", "-".repeat(names + 2)));
+            values.iter().for_each(|width| text.push_str(&format!("{}:|", "-".repeat(width + 1))));
+            text.push_str(&format!("{}|\n", "-".repeat(units + 2)));
+        }
     }
 }
 
@@ -175,12 +219,13 @@ pub(crate) struct Place {
 }
 
 impl Output {
-    /// Prints the tables, and writes the file if one was asked for.
+    /// Prints the tables, writes the file if one was asked for, and fails if a bound does not hold.
     pub(crate) fn write(&self, reports: &[Report]) -> anyhow::Result<()> {
         for report in reports {
             say(&report.table())?;
         }
-        self.save(reports, None)
+        self.save(reports, None)?;
+        judge(reports)
     }
 
     /// Writes the file if one was asked for.
@@ -204,17 +249,21 @@ mod tests {
 
     #[test]
     fn a_table_is_aligned_and_its_numbers_are_readable() {
-        let report = Report {
-            scenario: "fanout",
-            setup: "two watchers".to_owned(),
-            figures: vec![
-                Figure::count("deliveries", 1_234_567),
-                Figure::new("latency, p50", 1.5, Unit::Milliseconds),
-                Figure::new("change", -1_000.0, Unit::Bytes),
-            ],
-            compared: Vec::new(),
-        };
-        let expected = "fanout: two watchers\n  deliveries    1,234,567\n  latency, p50       1.50 ms\n  change           -1,000 bytes\n";
+        let figures = vec![
+            Figure::count("deliveries", 1_234_567),
+            Figure::new("latency, p50", 1.5, Unit::Milliseconds),
+            Figure::new("change", -1_000.0, Unit::Bytes),
+        ];
+        let report = Report { figures, ..Report::new("fanout", "two watchers".to_owned()) };
+        let expected = "\
+**fanout**: two watchers
+
+|              |           |       |
+|--------------|----------:|-------|
+| deliveries   | 1,234,567 |       |
+| latency, p50 |      1.50 | ms    |
+| change       |    -1,000 | bytes |
+";
         assert_eq!(report.table(), expected);
     }
 
@@ -222,12 +271,38 @@ mod tests {
     fn sides_stand_beside_each_other_under_their_names() {
         let side = |name: &str, p99| Side::new(name, vec![Figure::new("latency, p99", p99, Unit::Milliseconds)]);
         let report = Report {
-            scenario: "slow",
-            setup: "one does not read".to_owned(),
             figures: vec![Figure::count("watchers", 100)],
             compared: vec![side("all read", 2.0), side("one does not", 12.25)],
+            ..Report::new("slow", "one does not read".to_owned())
         };
-        let expected = "slow: one does not read\n  watchers  100\n                all read  one does not\n  latency, p99      2.00         12.25 ms\n";
+        let expected = "\
+**slow**: one does not read
+
+|          |     |  |
+|----------|----:|--|
+| watchers | 100 |  |
+
+|              | all read | one does not |    |
+|--------------|---------:|-------------:|----|
+| latency, p99 |     2.00 |        12.25 | ms |
+";
         assert_eq!(report.table(), expected);
+    }
+
+    #[test]
+    fn what_is_beyond_its_bound_is_marked_and_fails_the_run() {
+        let bounds = vec![
+            Bound::at_most("p99", 3.0, 50.0, Unit::Milliseconds),
+            Bound::at_least("answered", 7.0, 8.0, Unit::Count),
+        ];
+        let mut report = Report { bounds, ..Report::new("slow", "x".to_owned()) };
+        let table = report.table();
+        assert!(table.contains("| p99      |     3.00 | at most 50.00 | ms         |\n"), "{table}");
+        assert!(table.contains("| answered |        7 |    at least 8 | **BROKEN** |\n"), "{table}");
+        let refused = judge(std::slice::from_ref(&report)).unwrap_err().to_string();
+        assert!(refused.contains("slow: answered: 7, stated: at least 8"), "{refused}");
+        assert!(!refused.contains("p99"), "{refused}");
+        report.bounds.pop();
+        judge(&[report]).unwrap();
     }
 }

@@ -90,22 +90,22 @@ impl Server {
 
     /// Starts `program` on `folder`, and waits until it listens. The environment's settings for servers do not reach it.
     pub(crate) async fn start(program: &Path, folder: &Folder) -> anyhow::Result<Self> {
-        Self::start_on(program, folder, "127.0.0.1:0").await
+        Self::start_on(program, folder, "127.0.0.1:0", &[]).await
     }
 
-    /// Kills it, without a warning, and starts it again where it was.
-    pub(crate) async fn crash(self, program: &Path, folder: &Folder) -> anyhow::Result<Self> {
+    /// Kills it, without a warning, and starts it again where it was, with more flags.
+    pub(crate) async fn crash(self, program: &Path, folder: &Folder, flags: &[String]) -> anyhow::Result<Self> {
         let listen = self.url.trim_start_matches("http://").to_owned();
         self.stop().await?;
-        Self::start_on(program, folder, &listen).await
+        Self::start_on(program, folder, &listen, flags).await
     }
 
-    async fn start_on(program: &Path, folder: &Folder, listen: &str) -> anyhow::Result<Self> {
+    async fn start_on(program: &Path, folder: &Folder, listen: &str, flags: &[String]) -> anyhow::Result<Self> {
         let log = folder.path().join("server.log");
         let log_file = fs::File::options().create(true).append(true).open(&log);
         let log_file = log_file.with_context(|| format!("{} cannot be written", log.display()))?;
         let mut command = Command::new(program);
-        command.args(["serve", "--listen", listen, "--data-dir"]).arg(folder.path().join("data"));
+        command.args(["serve", "--listen", listen, "--data-dir"]).arg(folder.path().join("data")).args(flags);
         // The folder has no flightdeck.toml that could change what is measured.
         command.current_dir(folder.path());
         for (name, _) in std::env::vars_os() {

@@ -18,10 +18,11 @@ use flightdeck_protocol::{
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
+    bounds::Bound,
     callers::{Called, EVERY, call_aside},
+    costs::Costs,
     herd::{Member, Returned},
     latency::Latency,
-    meter::Meter,
     progress::Progress,
     report::{Figure, Report, Side, Unit},
     server::{Folder, Server},
@@ -49,6 +50,50 @@ pub(crate) struct Load {
     /// How many other sessions add activities to these missions, ten a second each, from the start to the end
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u32).range(1..=1_000))]
     others: u32,
+    /// How long it may take from when the server listens again until all are back, in seconds
+    #[arg(long, value_name = "N", default_value_t = 10.0)]
+    back_within: f64,
+    /// How long a command of the others may take meanwhile, 99 of 100 of them, in milliseconds
+    #[arg(long, value_name = "N", default_value_t = 2_000.0)]
+    others_p99_ms: f64,
+    /// The server's setting of this name after the crash, if it is not to be the default: sockets let in a second
+    #[arg(long, value_name = "N")]
+    openings_per_second: Option<u32>,
+    /// The server's setting of this name after the crash, if it is not to be the default: sockets let in at once
+    #[arg(long, value_name = "N")]
+    opening_burst: Option<u32>,
+}
+
+impl Load {
+    /// The server's settings after the crash.
+    fn flags(&self) -> Vec<String> {
+        let settings = [("openings-per-second", self.openings_per_second), ("opening-burst", self.opening_burst)];
+        settings.into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", value?))).collect()
+    }
+
+    /// What is stated of a run. That all are resumed without a gap, and have everything in the end, is not among it:
+    /// without that no run gets so far.
+    fn bounds(&self, manner: &str, back: &Latency, meanwhile: &Latency, time: Duration) -> Vec<Bound> {
+        let due = f64::from(self.others) * (time.as_secs_f64() / EVERY.as_secs_f64()).floor();
+        let named = |what: &str| format!("{manner}: {what}");
+        let seconds = Unit::Seconds;
+        vec![
+            Bound::at_most(named("server listens to all resumed"), back.longest_ms() / 1e3, self.back_within, seconds),
+            Bound::at_most(
+                named("others' commands meanwhile, p99"),
+                meanwhile.p99_ms(),
+                self.others_p99_ms,
+                Unit::Milliseconds,
+            ),
+            // Each of the others has its own moments: one more or less falls into the time.
+            Bound::at_least(
+                named("others' commands meanwhile that were answered, of those due"),
+                meanwhile.count() as f64,
+                (due - f64::from(self.others)).max(1.0),
+                Unit::Count,
+            ),
+        ]
+    }
 }
 
 /// How the sessions come back.
@@ -62,21 +107,29 @@ enum Manner {
 
 /// Runs the scenario, once for each manner, each on a server of its own in `parent`.
 pub(crate) async fn run(program: &Path, parent: &Path, load: &Load) -> anyhow::Result<Report> {
-    let mut compared = Vec::new();
+    let (mut compared, mut bounds) = (Vec::new(), Vec::new());
     for (manner, name) in [(Manner::AtOnce, "all at once"), (Manner::WithWaits, "with our client's waits")] {
         let folder = Folder::inside(parent)?;
-        compared.push(Side::new(name, once(program, &folder, load, manner).await?));
+        let (figures, stated) = once(program, &folder, load, (manner, name)).await?;
+        compared.push(Side::new(name, figures));
+        bounds.extend(stated);
     }
-    let Load { sessions, storm_missions, others } = load;
+    let Load { sessions, storm_missions, others, .. } = load;
     let each = Duration::from_secs(1).as_millis() / EVERY.as_millis();
     let setup = format!(
         "{sessions} sessions watch {storm_missions} missions; {others} others add {each} activities/s each; \
-         the server is killed with SIGKILL and started again"
+         the server is killed with SIGKILL and started again{}",
+        load.flags().iter().map(|flag| format!(" {flag}")).collect::<String>()
     );
-    Ok(Report { scenario: "storm", setup, figures: Vec::new(), compared })
+    Ok(Report { compared, bounds, ..Report::new("storm", setup) })
 }
 
-async fn once(program: &Path, folder: &Folder, load: &Load, manner: Manner) -> anyhow::Result<Vec<Figure>> {
+async fn once(
+    program: &Path,
+    folder: &Folder,
+    load: &Load,
+    (manner, name): (Manner, &str),
+) -> anyhow::Result<(Vec<Figure>, Vec<Bound>)> {
     let progress = Progress::new();
     let server = Server::start(program, folder).await?;
     let sign_in = server.sign_up().await?;
@@ -99,14 +152,13 @@ async fn once(program: &Path, folder: &Folder, load: &Load, manner: Manner) -> a
     herd.go_on_for(AROUND, &mut called).await?;
     progress.show("storm: the server is killed");
     let killed = Instant::now();
-    let server = server.crash(program, folder).await?;
+    let server = server.crash(program, folder, &load.flags()).await?;
     let listened = Instant::now();
     listens.send_replace(listened);
-    let own = Meter::Own.cpu()?;
+    let costs = Costs::now(None)?.without_server();
     herd.until_back(load.sessions, &progress, &mut called).await?;
     let back = Instant::now();
-    let own = Meter::Own.cpu()?.since(own);
-    let cpu = server.meter()?.cpu()?;
+    let spent = Costs::now(Some(server.meter()?))?.since(&costs);
     herd.go_on_for(AROUND, &mut called).await?;
     over.send_replace(true);
     let called = called.await.context("the callers' thread died")??;
@@ -119,7 +171,10 @@ async fn once(program: &Path, folder: &Folder, load: &Load, manner: Manner) -> a
         Figure::new("from the kill until the server listened again", seconds(listened - killed), Unit::Seconds),
     ];
     figures.extend(herd.returned.read(|latency| latency.figures("server listens to watch resumed")));
-    figures.push(Figure::count("attempts that failed", herd.returned.failed()));
+    figures.extend([
+        Figure::count("attempts that were refused and told when to come again", herd.returned.refused()),
+        Figure::count("attempts that failed otherwise", herd.returned.failed()),
+    ]);
     figures.extend(called.due_within(started, killed).figures("others' commands before, due to durable"));
     let meanwhile: Latency = called.due_within(listened, back);
     figures.push(Figure::count("others' commands meanwhile", meanwhile.count()));
@@ -130,10 +185,11 @@ async fn once(program: &Path, folder: &Folder, load: &Load, manner: Manner) -> a
         Figure::mebibytes("server memory with all of them", gathered.resident),
         Figure::mebibytes("server memory when all were back", after.resident),
     ]);
-    figures.push(Figure::new("server CPU from its start until all were back", seconds(cpu.total()), Unit::Seconds));
-    figures.push(Figure::new("load client: CPU until all were back", seconds(own.total()), Unit::Seconds));
+    figures.extend(spent.server("session that came back, from its start", u64::from(load.sessions)));
+    figures.extend(spent.beside("session that came back", u64::from(load.sessions)));
+    let bounds = herd.returned.read(|latency| load.bounds(name, latency, &meanwhile, back - listened));
     server.stop().await?;
-    Ok(figures)
+    Ok((figures, bounds))
 }
 
 fn seconds(duration: Duration) -> f64 {
@@ -244,5 +300,45 @@ impl Herd {
             self.go_on(Duration::from_millis(5)).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        load: Load,
+    }
+
+    /// Which bounds hold where all were back after `back_ms`, and `answered` commands took `others_ms` meanwhile.
+    fn holds(back_ms: u64, answered: u64, others_ms: u64) -> Vec<bool> {
+        let (mut back, mut meanwhile) = (Latency::new(), Latency::new());
+        back.record(Duration::from_millis(back_ms));
+        (0..answered).for_each(|_| meanwhile.record(Duration::from_millis(others_ms)));
+        let load = Cli::parse_from(["storm", "--others", "10", "--back-within", "5", "--others-p99-ms", "500"]).load;
+        let bounds = load.bounds("all at once", &back, &meanwhile, Duration::from_millis(back_ms));
+        bounds.iter().map(|bound| bound.holds).collect()
+    }
+
+    #[test]
+    fn all_are_back_in_time_and_the_others_are_answered_meanwhile() {
+        // 10 others with a command every 100 ms: 200 are due within 2 s.
+        assert_eq!(holds(2_000, 200, 100), [true; 3]);
+        assert_eq!(holds(2_000, 190, 100), [true; 3], "each may have one that falls out of the time");
+        assert_eq!(holds(2_000, 189, 100), [true, true, false]);
+        assert_eq!(holds(2_000, 200, 600), [true, false, true]);
+        assert_eq!(holds(6_000, 600, 100), [false, true, true]);
+        assert_eq!(holds(0, 0, 0), [true, true, false], "nobody was answered");
+    }
+
+    #[test]
+    fn the_door_of_the_restarted_server_can_be_narrowed() {
+        let load = Cli::parse_from(["storm", "--openings-per-second", "500", "--opening-burst", "200"]).load;
+        assert_eq!(load.flags(), ["--openings-per-second=500", "--opening-burst=200"]);
+        assert!(Cli::parse_from(["storm"]).load.flags().is_empty());
     }
 }
