@@ -35,11 +35,18 @@ pub(crate) struct Returned {
     refused: AtomicU64,
     /// Attempts that failed otherwise.
     failed: AtomicU64,
+    /// Returns of sessions that had come back before.
+    again: AtomicU64,
 }
 
 impl Returned {
     pub(crate) fn new() -> Self {
-        Self { latency: Mutex::new(Latency::new()), refused: AtomicU64::new(0), failed: AtomicU64::new(0) }
+        Self {
+            latency: Mutex::new(Latency::new()),
+            refused: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            again: AtomicU64::new(0),
+        }
     }
 
     /// How many are back.
@@ -61,12 +68,23 @@ impl Returned {
         read(&self.latency.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Returns of sessions that had come back before.
+    pub(crate) fn again(&self) -> u64 {
+        self.again.load(Relaxed)
+    }
+
     fn note_failure(&self, was_refused: bool) {
         let which = if was_refused { &self.refused } else { &self.failed };
         which.fetch_add(1, Relaxed);
     }
 
-    fn note(&self, listening: Instant) {
+    /// A session came back; only its first return says when it was back.
+    fn note(&self, listening: Instant, returns: &mut u32) {
+        *returns += 1;
+        if *returns > 1 {
+            self.again.fetch_add(1, Relaxed);
+            return;
+        }
         self.latency.lock().unwrap_or_else(PoisonError::into_inner).record(listening.elapsed());
     }
 }
@@ -88,7 +106,7 @@ impl Member {
     pub(crate) async fn at_once(mut self, connected: Connected) -> anyhow::Result<()> {
         let Connected { mut session, mut notices, .. } = connected;
         let begun = begin(&mut notices).await?;
-        let (epoch, mut sequence) = (begun.epoch, Sequence::after(begun.seq));
+        let (epoch, mut sequence, mut returns) = (begun.epoch, Sequence::after(begun.seq), 0);
         loop {
             self.reached.store(sequence.last(), Relaxed);
             let Some(notice) = notices.next_raw().await else {
@@ -103,7 +121,7 @@ impl Member {
                 };
                 let begun = begin(&mut notices).await?;
                 ensure!(begun.resumed, "a watch was not resumed from {since:?}: {:?}", begun.reason);
-                self.returned.note(listening);
+                self.returned.note(listening, &mut returns);
                 continue;
             };
             if notice.method().as_deref() == Some(MISSION_EVENTS) {
@@ -127,7 +145,7 @@ impl Member {
     /// Watches as a client of ours does, which comes back by itself with waits that differ. Never ends by itself.
     pub(crate) async fn with_waits(self) -> anyhow::Result<()> {
         let mut follow = self.sign_in.follow(self.mission);
-        let (mut at, mut connections) = (0, 0);
+        let (mut at, mut connections, mut returns) = (0, 0, 0);
         let refusal = format!("({})", Code::Overloaded.name());
         while let Some(followed) = follow.next().await {
             match followed {
@@ -135,7 +153,7 @@ impl Member {
                     connections += 1;
                     if connections > 1 {
                         ensure!(resumed, "a watch was not resumed from {at}: {reason:?}");
-                        self.returned.note(*self.listening.borrow());
+                        self.returned.note(*self.listening.borrow(), &mut returns);
                     }
                 }
                 Followed::Snapshot(mission) => at = mission.seq,
