@@ -308,11 +308,11 @@ async fn what_cannot_be_shown_is_refused_and_nothing_of_it_is_shown() {
         (json!({"seen_seq": theirs.seq + 1, "cursor": 1}), Code::InvalidValue, Some("seen_seq")),
         (json!({"seen_seq": u64::MAX, "typing": true}), Code::InvalidValue, Some("seen_seq")),
         (json!({"cursor": long, "typing": true}), Code::TooLarge, Some("cursor")),
-        (json!({"seen_seq": -1}), Code::InvalidParams, None),
-        (json!({"seen_seq": null, "typing": "yes"}), Code::InvalidParams, None),
-        (json!({"looks_at": {"place": 1}}), Code::InvalidParams, None),
-        (json!({"looks_at": {"step": "first"}}), Code::InvalidParams, None),
-        (json!({"laughing": true}), Code::InvalidParams, None),
+        (json!({"seen_seq": -1}), Code::InvalidParams, Some("seen_seq")),
+        (json!({"seen_seq": null, "typing": "yes"}), Code::InvalidParams, Some("typing")),
+        (json!({"looks_at": {"place": 1}}), Code::InvalidParams, Some("looks_at.place")),
+        (json!({"looks_at": {"step": "first"}}), Code::InvalidParams, Some("looks_at.step")),
+        (json!({"laughing": true}), Code::InvalidParams, Some("laughing")),
     ] {
         let answer = theirs.try_show(what.clone()).await;
         let fault = fault_of(&answer);
