@@ -73,13 +73,14 @@ impl Returned {
         self.again.load(Relaxed)
     }
 
-    fn note_failure(&self, was_refused: bool) {
+    /// An attempt did not come through.
+    pub(crate) fn note_failure(&self, was_refused: bool) {
         let which = if was_refused { &self.refused } else { &self.failed };
         which.fetch_add(1, Relaxed);
     }
 
     /// A session came back; only its first return says when it was back.
-    fn note(&self, listening: Instant, returns: &mut u32) {
+    pub(crate) fn note(&self, listening: Instant, returns: &mut u32) {
         *returns += 1;
         if *returns > 1 {
             self.again.fetch_add(1, Relaxed);

@@ -9,6 +9,7 @@ mod callers;
 mod commands;
 mod costs;
 mod create;
+mod dashboards;
 mod fanout;
 mod herd;
 mod latency;

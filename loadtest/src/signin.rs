@@ -61,8 +61,12 @@ impl SignIn {
 
     /// A session; what the server says unasked is thrown away.
     pub(crate) async fn connect(&self) -> Result<Session, ClientError> {
-        let (session, _) = Session::connect(&self.server, Some(&self.token)).await?;
-        Ok(session)
+        self.listen().await.map(|(session, _)| session)
+    }
+
+    /// A session, and what the server says unasked.
+    pub(crate) async fn listen(&self) -> Result<(Session, Notices), ClientError> {
+        Session::connect(&self.server, Some(&self.token)).await
     }
 
     /// `count` sessions.

@@ -21,6 +21,7 @@ use crate::{
     bounds::{Bound, Movement},
     callers::{Called, EVERY, call_aside},
     costs::Costs,
+    dashboards::Dashboard,
     herd::{Member, Returned},
     latency::Latency,
     progress::Progress,
@@ -47,6 +48,9 @@ pub(crate) struct Load {
     /// Over how many missions they are spread
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u32).range(1..=10_000))]
     storm_missions: u32,
+    /// How many other sessions show the list of missions, and ask for it again after the crash
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = value_parser!(u32).range(0..=100_000))]
+    dashboards: u32,
     /// How many other sessions add activities to these missions, ten a second each, from the start to the end
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u32).range(1..=1_000))]
     others: u32,
@@ -117,10 +121,10 @@ pub(crate) async fn run(program: &Path, parent: &Path, load: &Load) -> anyhow::R
         compared.push(Side::new(name, figures));
         bounds.extend(stated);
     }
-    let Load { sessions, storm_missions, others, .. } = load;
+    let Load { sessions, storm_missions, dashboards, others, .. } = load;
     let each = Duration::from_secs(1).as_millis() / EVERY.as_millis();
     let setup = format!(
-        "{sessions} sessions watch {storm_missions} missions; {others} others add {each} activities/s each; \
+        "{sessions} sessions watch {storm_missions} missions and {dashboards} their list; {others} others add {each} activities/s each; \
          the server is killed with SIGKILL and started again{}",
         load.flags().iter().map(|flag| format!(" {flag}")).collect::<String>()
     );
@@ -148,6 +152,7 @@ async fn once(
     let mut herd = Herd::gather(&sign_in, &missions, load.sessions, manner, &listening).await?;
     tokio::time::sleep(SETTLE).await;
     let gathered = server.meter()?.memory()?;
+    herd.show_lists(&sign_in, missions.len(), load.dashboards, &listening).await?;
 
     let (over, is_over) = watch::channel(false);
     let started = Instant::now();
@@ -159,7 +164,7 @@ async fn once(
     let listened = Instant::now();
     listens.send_replace(listened);
     let costs = Costs::now(None)?.without_server();
-    herd.until_back(load.sessions, &progress, &mut called).await?;
+    herd.until_back(load.sessions, load.dashboards, &progress, &mut called).await?;
     let back = Instant::now();
     let spent = Costs::now(Some(server.meter()?))?.since(&costs);
     herd.go_on_for(AROUND, &mut called).await?;
@@ -174,9 +179,13 @@ async fn once(
         Figure::new("from the kill until the server listened again", seconds(listened - killed), Unit::Seconds),
     ];
     figures.extend(herd.returned.read(|latency| latency.figures("server listens to watch resumed")));
+    figures.extend(herd.lists.read(|latency| latency.figures("server listens to list of missions shown")));
     figures.extend([
-        Figure::count("attempts that were refused and told when to come again", herd.returned.refused()),
-        Figure::count("attempts that failed otherwise", herd.returned.failed()),
+        Figure::count(
+            "attempts that were refused and told when to come again",
+            herd.returned.refused() + herd.lists.refused(),
+        ),
+        Figure::count("attempts that failed otherwise", herd.returned.failed() + herd.lists.failed()),
         Figure::count("sessions that were lost once more, and came back again", herd.returned.again()),
     ]);
     let calm: Latency = called.due_within(started, killed);
@@ -210,9 +219,33 @@ struct Herd {
     /// Which mission each watches, and how far it is.
     reached: Vec<(usize, Arc<AtomicU64>)>,
     returned: Arc<Returned>,
+    /// Those who show the list again.
+    lists: Arc<Returned>,
 }
 
 impl Herd {
+    /// Has `count` dashboards show the list of so many `missions`, and waits until all do.
+    async fn show_lists(
+        &mut self,
+        sign_in: &SignIn,
+        missions: usize,
+        count: u32,
+        listening: &watch::Receiver<Instant>,
+    ) -> anyhow::Result<()> {
+        let began = Arc::new(Returned::new());
+        let (sign_in, listening) = (sign_in.clone(), listening.clone());
+        let dashboard = Dashboard { sign_in, listening, began: began.clone(), returned: self.lists.clone(), missions };
+        for _ in 0..count {
+            self.tasks.spawn(dashboard.clone().at_once());
+        }
+        let asked = Instant::now();
+        while began.count() < u64::from(count) {
+            ensure!(asked.elapsed() < PATIENCE, "not all dashboards came about in time");
+            self.go_on(Duration::from_millis(5)).await?;
+        }
+        Ok(())
+    }
+
     /// Has `count` sessions watch, as many of each mission, and waits until all do.
     async fn gather(
         sign_in: &SignIn,
@@ -221,7 +254,8 @@ impl Herd {
         manner: Manner,
         listening: &watch::Receiver<Instant>,
     ) -> anyhow::Result<Self> {
-        let mut herd = Self { tasks: JoinSet::new(), reached: Vec::new(), returned: Arc::new(Returned::new()) };
+        let (returned, lists) = (Arc::new(Returned::new()), Arc::new(Returned::new()));
+        let mut herd = Self { tasks: JoinSet::new(), reached: Vec::new(), returned, lists };
         let mut member = |mission: usize| {
             let reached = Arc::new(AtomicU64::new(0));
             herd.reached.push((mission, reached.clone()));
@@ -272,9 +306,15 @@ impl Herd {
         }
     }
 
-    async fn until_back(&mut self, count: u32, progress: &Progress, calling: &mut Calling) -> anyhow::Result<()> {
+    async fn until_back(
+        &mut self,
+        count: u32,
+        dashboards: u32,
+        progress: &Progress,
+        calling: &mut Calling,
+    ) -> anyhow::Result<()> {
         let began = Instant::now();
-        while self.returned.count() < u64::from(count) {
+        while self.returned.count() < u64::from(count) || self.lists.count() < u64::from(dashboards) {
             let back = self.returned.count();
             progress.show(format_args!("storm: {back} of {count} are back"));
             ensure!(began.elapsed() < PATIENCE, "only {back} of {count} sessions came back in time");
