@@ -6,13 +6,15 @@ use anyhow::{Context as _, bail};
 use flightdeck_protocol::{
     MissionId,
     client::{ClientError, Session},
-    model::{Mission, MissionSummary},
+    model::{InboxItem, Message, Mission, MissionSummary},
+    operations::SessionList,
 };
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::sleep};
 use uuid::Uuid;
 
 const USERNAME: &str = "harness";
+const COLLEAGUE: &str = "colleague";
 /// For a server that lives for a minute on loopback.
 const PASSWORD: &str = "correct horse battery";
 /// How often a call is repeated whose connection was lost, or whose token has run out.
@@ -33,16 +35,23 @@ pub(crate) struct Desk {
 impl Desk {
     /// Makes an account, and signs in.
     pub(crate) async fn sign_up(url: &str) -> anyhow::Result<Self> {
-        Self::enter(url, "auth.signup").await
+        Self::enter(url, "auth.signup", USERNAME).await
     }
 
     /// Signs in once more to the same account.
     pub(crate) async fn sign_in(url: &str) -> anyhow::Result<Self> {
-        Self::enter(url, "auth.login").await
+        Self::enter(url, "auth.login", USERNAME).await
     }
 
-    async fn enter(url: &str, method: &str) -> anyhow::Result<Self> {
-        let account = json!({"username": USERNAME, "password": PASSWORD});
+    /// Somebody else who may do everything.
+    pub(crate) async fn colleague(&mut self) -> anyhow::Result<Self> {
+        let account = json!({"username": COLLEAGUE, "password": PASSWORD, "role": "admin"});
+        self.call("user.create", &account).await?;
+        Self::enter(&self.url, "auth.login", COLLEAGUE).await
+    }
+
+    async fn enter(url: &str, method: &str, username: &str) -> anyhow::Result<Self> {
+        let account = json!({"username": username, "password": PASSWORD});
         let mut desk = Self {
             url: url.to_owned(),
             access: String::new(),
@@ -120,6 +129,40 @@ impl Desk {
     pub(crate) async fn look(&mut self, mission: MissionId) -> anyhow::Result<Mission> {
         let mission = self.call("mission.get", &json!({"mission": mission})).await?;
         serde_json::from_value(mission).context("a mission")
+    }
+
+    /// How many watches of the mission there are, of all sessions.
+    pub(crate) async fn watches(&mut self, mission: MissionId) -> anyhow::Result<usize> {
+        let list = self.call("session.list", &json!({})).await?;
+        let list: SessionList = serde_json::from_value(list).context("a list of sessions")?;
+        let watches = list.items.iter().flat_map(|session| &session.watches);
+        Ok(watches.filter(|watch| watch.mission == Some(mission)).count())
+    }
+
+    /// The ids of a list of missions as a fresh watch begins with.
+    pub(crate) async fn list(&mut self, query: &Value) -> anyhow::Result<Vec<MissionId>> {
+        self.done += 1;
+        let sub = format!("look-{}", self.done);
+        let mut params = query.clone();
+        params["sub"] = json!(sub);
+        let list = self.call("missions.watch", &params).await?;
+        self.call("missions.unwatch", &json!({"sub": sub})).await?;
+        let items: Vec<MissionSummary> = serde_json::from_value(list["items"].clone()).context("a list")?;
+        Ok(items.into_iter().map(|mission| mission.id).collect())
+    }
+
+    /// The texts of all messages of a mission.
+    pub(crate) async fn messages(&mut self, mission: MissionId) -> anyhow::Result<Vec<String>> {
+        let page = self.call("message.list", &json!({"mission": mission, "limit": 200})).await?;
+        let items: Vec<Message> = serde_json::from_value(page["items"].clone()).context("messages")?;
+        Ok(items.into_iter().map(|message| message.text).collect())
+    }
+
+    /// The ids of what is in the inbox, newest first.
+    pub(crate) async fn inbox(&mut self) -> anyhow::Result<Vec<Uuid>> {
+        let page = self.call("inbox.list", &json!({"limit": 200})).await?;
+        let items: Vec<InboxItem> = serde_json::from_value(page["items"].clone()).context("an inbox")?;
+        Ok(items.into_iter().map(|item| item.id).collect())
     }
 
     /// The ids of all missions, newest first.

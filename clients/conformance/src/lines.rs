@@ -17,8 +17,21 @@ pub(crate) enum Order {
         token: String,
         /// What to watch.
         mission: MissionId,
-        /// Whether the list of all missions is to be watched as well, newest first.
-        missions: bool,
+        /// Which list of missions is to be watched as well, as the parameters of `missions.watch` without `sub`; none where null.
+        missions: Option<Value>,
+        /// Whether the inbox is to be watched as well.
+        inbox: bool,
+    },
+    /// Let go of the mission.
+    Unwatch,
+    /// Watch the mission again.
+    Watch,
+    /// Call `message.send` for the mission, once, however long it takes.
+    Send {
+        /// To be repeated in the answer.
+        id: u64,
+        /// The message.
+        text: String,
     },
     /// The token that was asked for; none can be had now where it is null.
     Token {
@@ -42,7 +55,7 @@ pub(crate) enum Word {
     Hello {
         /// The library's name.
         library: String,
-        /// What it can beside watching one mission: `missions`, where it can watch a list.
+        /// What it can beside watching one mission: `missions`, `inbox`, `unwatch`, `send`.
         #[serde(default)]
         can: Vec<String>,
     },
@@ -73,6 +86,29 @@ pub(crate) enum Word {
     Missions {
         /// Their ids, in order.
         ids: Vec<MissionId>,
+    },
+    /// The inbox, as the library has it now.
+    Inbox {
+        /// The ids of the items, in order.
+        ids: Vec<Uuid>,
+    },
+    /// The mission is let go of: nothing of it follows.
+    Unwatched,
+    /// The mission is watched again from here on.
+    Watching,
+    /// The answer to [`Order::Send`].
+    Sent {
+        /// As in the order.
+        id: u64,
+        /// What the library has as the answer's `seq`.
+        seq: u64,
+    },
+    /// The library gave up on [`Order::Send`].
+    Unsent {
+        /// As in the order.
+        id: u64,
+        /// Why, in words.
+        why: String,
     },
     /// The library says that the watch is over, and will not come back.
     Ended {

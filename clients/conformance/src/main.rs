@@ -1,9 +1,12 @@
 //! Runs a client library against a server that makes things go wrong, and says whether the library coped.
 
 mod client;
+mod commands;
 mod desk;
+mod door;
 mod follow;
 mod lines;
+mod lists;
 mod naive;
 mod report;
 mod scenarios;
@@ -43,9 +46,8 @@ enum Command {
         /// A client that believes whatever comes, instead: it fails, and shows that failing is noticed.
         #[arg(long)]
         naive: bool,
-        /// Forgets to fold the titles of steps, for the same purpose.
-        #[arg(long)]
-        forgetful: bool,
+        #[command(flatten)]
+        wrong: follow::Wrong,
     },
 }
 
@@ -82,7 +84,7 @@ async fn main() -> ExitCode {
             Ok(true)
         }
         Command::Client { naive: true, .. } => naive::run().await.map(|()| true),
-        Command::Client { forgetful, .. } => follow::run(forgetful).await.map(|()| true),
+        Command::Client { wrong, .. } => follow::run(wrong).await.map(|()| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

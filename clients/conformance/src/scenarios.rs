@@ -1,12 +1,14 @@
 //! The scenarios: what goes wrong in each, and what the client has to have come through it with.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use flightdeck_protocol::MissionId;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::{
+    commands,
+    lines::Order,
+    lists,
     stage::{Failed, Played, Stage},
     witness::Kind,
 };
@@ -15,6 +17,8 @@ use crate::{
 const BURST: usize = 5_000;
 /// Events while the client is frozen.
 const WHILE_FROZEN: usize = 3_000;
+/// How often what announces itself to nobody is looked at.
+const GLANCE: Duration = Duration::from_millis(50);
 /// How long tokens are needed that last five seconds, in seconds.
 const TOKENS_SECONDS: u64 = 12;
 
@@ -36,11 +40,15 @@ pub(crate) enum Scenario {
     Tokens,
     Deleted,
     Missions,
+    List,
+    Inbox,
+    Unwatch,
+    Idem,
 }
 
 impl Scenario {
     /// All of them.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Plain,
         Self::Drop,
         Self::Duplicate,
@@ -56,6 +64,10 @@ impl Scenario {
         Self::Tokens,
         Self::Deleted,
         Self::Missions,
+        Self::List,
+        Self::Inbox,
+        Self::Unwatch,
+        Self::Idem,
     ];
 
     /// The name, as in the report.
@@ -76,6 +88,10 @@ impl Scenario {
             Self::Tokens => "tokens",
             Self::Deleted => "deleted",
             Self::Missions => "missions",
+            Self::List => "list",
+            Self::Inbox => "inbox",
+            Self::Unwatch => "unwatch",
+            Self::Idem => "idem",
         }
     }
 
@@ -96,7 +112,11 @@ impl Scenario {
             Self::Slow => "the client is frozen while 3,000 events happen",
             Self::Tokens => "access tokens run out after five seconds",
             Self::Deleted => "the mission is deleted: the client has to say that it is over",
-            Self::Missions => "the list of missions, over a crash of the server",
+            Self::Missions => "the list of all missions, over a crash of the server",
+            Self::List => "a live list with a filter, an order and a limit, while missions come, move and leave",
+            Self::Inbox => "the inbox fills, and is emptied elsewhere, over a crash of the server",
+            Self::Unwatch => "the mission is let go of and watched again",
+            Self::Idem => "answers to commands are lost with the connection or the server: each is carried out once",
         }
     }
 
@@ -112,7 +132,22 @@ impl Scenario {
 
     /// What the library has to be able to do beside watching a mission.
     pub(crate) fn needs(self) -> Option<&'static str> {
-        (self == Self::Missions).then_some("missions")
+        match self {
+            Self::Missions | Self::List => Some("missions"),
+            Self::Inbox => Some("inbox"),
+            Self::Unwatch => Some("unwatch"),
+            Self::Idem => Some("send"),
+            _ => None,
+        }
+    }
+
+    /// The list of missions that is watched beside the mission.
+    pub(crate) fn list(self) -> Option<Value> {
+        match self {
+            Self::Missions => Some(json!({})),
+            Self::List => Some(json!({"status": ["pending", "running"], "order": "priority", "limit": 5})),
+            _ => None,
+        }
     }
 
     /// Does to the client what the scenario is about. The client watches, and is up to date.
@@ -192,7 +227,11 @@ impl Scenario {
                 }
             }
             Self::Deleted => return deleted(stage).await,
-            Self::Missions => return missions(stage).await,
+            Self::Missions => return lists::missions(stage).await,
+            Self::List => return lists::list(stage).await,
+            Self::Inbox => return lists::inbox(stage).await,
+            Self::Unwatch => return unwatch(stage).await,
+            Self::Idem => return commands::idem(stage).await,
         }
         stage.settle().await
     }
@@ -213,36 +252,40 @@ async fn deleted(stage: &mut Stage) -> Played {
     Ok(Ok(()))
 }
 
-async fn missions(stage: &mut Stage) -> Played {
-    for nth in 0..5 {
-        stage.desk.mission(&format!("mission {nth}")).await?;
-    }
-    if let Err(failed) = same_list(stage).await? {
+async fn unwatch(stage: &mut Stage) -> Played {
+    stage.work(5).await?;
+    if let Err(failed) = stage.settle().await? {
         return Ok(Err(failed));
     }
-    stage.client.freeze()?;
-    stage.server.kill_nine().await?;
-    stage.server.start_again().await?;
-    let gone = stage.desk.mission("one that does not stay").await?;
-    stage.desk.mission("one that stays").await?;
-    stage.desk.call("mission.cancel", &json!({"mission": gone})).await?;
-    stage.desk.call("mission.delete", &json!({"mission": gone})).await?;
-    stage.client.thaw()?;
-    same_list(stage).await
+    stage.client.tell(Order::Unwatch).await;
+    if !stage.client.until(stage.patience, |witness| witness.is_unwatched).await {
+        stage.client.find(Kind::Stuck, "it did not let go of the mission");
+        return Ok(Err(Failed));
+    }
+    if let Err(failed) = watched(stage, 0).await? {
+        return Ok(Err(failed));
+    }
+    stage.work(10).await?;
+    stage.client.tell(Order::Watch).await;
+    stage.work(5).await?;
+    if let Err(failed) = stage.settle().await? {
+        return Ok(Err(failed));
+    }
+    watched(stage, 1).await
 }
 
-async fn same_list(stage: &mut Stage) -> Played {
-    let server: Vec<MissionId> = stage.desk.missions().await?;
-    if stage.client.until(stage.patience, |witness| witness.missions.as_ref() == Some(&server)).await {
-        return Ok(Ok(()));
-    }
-    let client = stage.client.witness().missions;
-    let what = match client {
-        Some(client) => {
-            format!("its list has {} missions, and the server's {}: {client:?}", client.len(), server.len())
+/// Waits until the server has so many watches of the mission.
+async fn watched(stage: &mut Stage, times: usize) -> Played {
+    let began = Instant::now();
+    loop {
+        let found = stage.desk.watches(stage.mission).await?;
+        if found == times {
+            return Ok(Ok(()));
         }
-        None => "it has no list".to_owned(),
-    };
-    stage.client.find(Kind::Divergence, what);
-    Ok(Err(Failed))
+        if began.elapsed() >= stage.patience {
+            stage.client.find(Kind::Leak, format!("the server has {found} watches of it, and there should be {times}"));
+            return Ok(Err(Failed));
+        }
+        sleep(GLANCE).await;
+    }
 }

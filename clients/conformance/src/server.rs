@@ -59,6 +59,11 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// The port of that.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Starts it again on the same folder and port.
     pub(crate) async fn start_again(&mut self) -> anyhow::Result<()> {
         let log = self.home.path().join("server.log");

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     client::Client,
     desk::Desk,
+    door::Door,
     lines::Order,
     report::Outcome,
     scenarios::Scenario,
@@ -41,6 +42,8 @@ pub(crate) type Played = anyhow::Result<Result<(), Failed>>;
 /// One scenario's stage.
 pub(crate) struct Stage {
     pub(crate) server: Server,
+    /// Between the client and the server.
+    pub(crate) door: Door,
     pub(crate) desk: Desk,
     pub(crate) client: Client,
     pub(crate) mission: MissionId,
@@ -58,17 +61,17 @@ pub(crate) async fn play(scenario: Scenario, setting: &Setting) -> anyhow::Resul
     let mut desk = Desk::sign_up(&server.url()).await?;
     let mission = desk.mission(&format!("For the scenario {name}")).await?;
     let client = Client::start(&setting.client, Desk::sign_in(&server.url()).await?)?;
-    let mut stage = Stage { server, desk, client, mission, patience: setting.patience };
+    let door = Door::before(server.port()).await?;
+    let mut stage = Stage { server, door, desk, client, mission, patience: setting.patience };
     let mut skipped = None;
     if stage.greeted().await {
         match scenario.needs() {
             Some(need) if !stage.client.witness().can.iter().any(|can| can == need) => {
-                skipped = Some(format!("the library does not watch {need}"));
+                skipped = Some(format!("the library does not say that it can do {need}"));
             }
-            need => {
+            _ => {
                 // Whether it came to an end, the findings say.
-                let _ =
-                    stage.perform(scenario, need.is_some()).await.with_context(|| format!("the scenario {name}"))?;
+                let _ = stage.perform(scenario).await.with_context(|| format!("the scenario {name}"))?;
             }
         }
     }
@@ -93,9 +96,10 @@ impl Stage {
         greeted
     }
 
-    async fn perform(&mut self, scenario: Scenario, missions: bool) -> Played {
-        let (url, token) = (self.server.url(), self.desk.token());
-        self.client.tell(Order::Begin { url, token, mission: self.mission, missions }).await;
+    async fn perform(&mut self, scenario: Scenario) -> Played {
+        let (url, token, mission) = (self.door.url(), self.desk.token(), self.mission);
+        let (missions, inbox) = (scenario.list(), scenario == Scenario::Inbox);
+        self.client.tell(Order::Begin { url, token, mission, missions, inbox }).await;
         if let Err(failed) = self.settle().await? {
             return Ok(Err(failed));
         }

@@ -1,8 +1,11 @@
 //! Judges what a client library handed to its application: were events left out, or given twice?
 
+use std::collections::HashMap;
+
 use flightdeck_protocol::{MissionId, operations::Position};
 use serde::Serialize;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::lines::Word;
 
@@ -28,6 +31,8 @@ pub(crate) enum Kind {
     Duplicate,
     /// Its state is not the server's.
     Divergence,
+    /// It went on with a watch that it was told to let go of.
+    Leak,
     /// It did not get on, or did not say that it is over.
     Stuck,
     /// It ended, gave up, or said what is no line of the protocol.
@@ -41,6 +46,7 @@ impl Kind {
             Self::Gap => "gap",
             Self::Duplicate => "duplicate",
             Self::Divergence => "divergence",
+            Self::Leak => "leak",
             Self::Stuck => "stuck",
             Self::Broken => "broken",
         }
@@ -59,6 +65,11 @@ pub(crate) struct Witness {
     /// The last answer to the question for its state.
     pub(crate) state: Option<(u64, Option<Value>)>,
     pub(crate) missions: Option<Vec<MissionId>>,
+    pub(crate) inbox: Option<Vec<Uuid>>,
+    /// It let go of the mission.
+    pub(crate) is_unwatched: bool,
+    /// Answers to what it was told to send: the position, or why there is none.
+    pub(crate) sent: HashMap<u64, Result<u64, String>>,
     /// Why it says that it is over.
     pub(crate) ended: Option<String>,
     /// It will say nothing more.
@@ -85,6 +96,20 @@ impl Witness {
             Word::NeedsToken => {}
             Word::State { id, mission } => self.state = Some((id, mission)),
             Word::Missions { ids } => self.missions = Some(ids),
+            Word::Inbox { ids } => self.inbox = Some(ids),
+            Word::Unwatched => self.is_unwatched = true,
+            Word::Watching => self.is_unwatched = false,
+            Word::Sent { id, seq } => {
+                if self.sent.insert(id, Ok(seq)).is_some() {
+                    self.find(Kind::Duplicate, format!("there was a second answer to the message {id}"));
+                }
+            }
+            Word::Unsent { id, why } => {
+                self.sent.insert(id, Err(why));
+            }
+            Word::Snapshot { seq, .. } | Word::Event { seq, .. } if self.is_unwatched => {
+                self.find(Kind::Leak, format!("position {seq} came after it had let go of the mission"));
+            }
             Word::Ended { why } => self.ended = Some(why),
             Word::Snapshot { epoch, seq } => {
                 if let Some(last) = self.position.filter(|last| last.epoch == epoch && last.seq > seq) {
@@ -178,6 +203,15 @@ mod tests {
         assert_eq!(after(vec![event(1)]), [Kind::Gap]);
         assert_eq!(after(vec![snapshot(3), snapshot(2)]), [Kind::Divergence]);
         assert_eq!(after(vec![snapshot(3), Word::Event { epoch: Uuid::max(), seq: 4 }]), [Kind::Gap]);
+    }
+
+    #[test]
+    fn what_comes_of_a_mission_that_was_let_go_of_is_found() {
+        let again = vec![snapshot(3), event(4), Word::Unwatched, Word::Watching, snapshot(9), event(10)];
+        assert_eq!(after(again), []);
+        assert_eq!(after(vec![snapshot(3), Word::Unwatched, event(4), Word::Watching, event(4)]), [Kind::Leak]);
+        let twice = vec![Word::Sent { id: 1, seq: 4 }, Word::Sent { id: 1, seq: 5 }];
+        assert_eq!(after(twice), [Kind::Duplicate]);
     }
 
     #[test]

@@ -37,7 +37,7 @@ fn run(arguments: &[&str], client: &[&str]) -> Output {
 
 /// The kinds of findings of a scenario for a client that is wrong.
 fn findings(scenario: &str, client: &[&str]) -> Vec<String> {
-    let output = run(&["--json", "--only", scenario], client);
+    let output = run(&["--json", "--only", scenario, "--patience", "10"], client);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
     assert_eq!(report["passed"], false);
@@ -70,6 +70,18 @@ fn a_client_that_takes_what_it_has_already_is_found_to_have_duplicates() {
 fn a_client_that_folds_wrongly_is_found_to_diverge() {
     let kinds = findings("plain", &[HARNESS, "client", "--forgetful"]);
     assert_eq!(kinds, ["divergence"]);
+}
+
+#[test]
+fn a_client_that_repeats_commands_without_a_name_is_found_to_do_them_twice() {
+    let kinds = findings("idem", &[HARNESS, "client", "--careless"]);
+    assert!(!kinds.is_empty() && kinds.iter().all(|kind| kind == "duplicate"), "{kinds:?}");
+}
+
+#[test]
+fn a_client_that_does_not_let_go_is_found_to_leak() {
+    let kinds = findings("unwatch", &[HARNESS, "client", "--clinging"]);
+    assert!(!kinds.is_empty() && kinds.iter().all(|kind| kind == "leak"), "{kinds:?}");
 }
 
 #[test]
