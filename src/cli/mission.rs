@@ -9,8 +9,8 @@ use flightdeck_protocol::{
     model::{ApprovalStatus, Mission, MissionStatus, MissionSummary, Priority},
     operations::{
         AnswerApproval, ApprovalReply, CancelMission, CompleteMission, CreateMission, GetMission, ListMissions,
-        MessageSend, MissionCancel, MissionComplete, MissionNew, MissionQuery, MissionRef, PauseMission, ResumeMission,
-        SendMessage, StartMission,
+        ListOrder, MessageSend, MissionCancel, MissionComplete, MissionNew, MissionQuery, MissionRef, MissionsWatch,
+        PauseMission, ResumeMission, SendMessage, StartMission,
     },
 };
 use jiff::tz::TimeZone;
@@ -30,7 +30,7 @@ use super::{
 pub(crate) enum MissionCommand {
     /// Make a mission; it waits until it is started
     Create(CreateArgs),
-    /// List missions, newest first
+    /// List missions, newest first, or watch the list
     List(ListArgs),
     /// Show a mission whole
     Show(OneArgs),
@@ -95,7 +95,21 @@ pub(crate) struct CreateArgs {
 
 /// What `mission list` takes.
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  flightdeck mission list --status running --limit 200
+      those that run now
+  flightdeck mission list --watch --order priority
+      live, until Ctrl-C; it comes back by itself when the server does
+  flightdeck mission list --watch --json | jq -r 'select(.op == \"put\") | .mission.title'
+      each change as a line: missions that are there at first, come or change (put), or leave the list (remove)")]
 pub(crate) struct ListArgs {
+    /// Show the list live; one line a change where output goes to no terminal, or with --json
+    #[arg(long, conflicts_with = "before")]
+    watch: bool,
+    /// What comes first: newest, priority or title
+    #[arg(long, value_parser = wire_name::<ListOrder>, default_value = "newest", requires = "watch")]
+    order: ListOrder,
     /// Those in this status alone: pending, queued, running, waiting, paused, completed, failed or cancelled
     #[arg(long, value_parser = wire_name::<MissionStatus>)]
     status: Option<MissionStatus>,
@@ -239,6 +253,16 @@ async fn create(args: CreateArgs) -> anyhow::Result<()> {
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<()> {
+    if args.watch {
+        let query = MissionsWatch {
+            status: args.status.into_iter().collect(),
+            mission_type: args.mission_type,
+            order: args.order,
+            limit: Some(args.limit),
+            ..MissionsWatch::default()
+        };
+        return watch::list::watch(&args.common.connection, query, args.common.json).await;
+    }
     let query = MissionQuery {
         status: args.status,
         mission_type: args.mission_type,

@@ -19,6 +19,7 @@ mod guards;
 mod inbox;
 mod kill_nine;
 mod limits;
+mod listing_live;
 mod lists;
 mod live;
 mod live_agents;

@@ -1,6 +1,7 @@
-//! `flightdeck watch`: a mission live, in a terminal or as lines.
+//! `flightdeck watch`: a mission live, in a terminal or as lines; and lists of missions, likewise.
 
 mod describe;
+pub(crate) mod list;
 mod plain;
 mod render;
 mod screen;
@@ -85,18 +86,22 @@ enum Left {
 /// Watches until somebody leaves; false if the mission was waited for and not completed.
 pub(crate) async fn watch(args: WatchArgs) -> anyhow::Result<bool> {
     let sign_in = SignIn::find(&args.connection)?;
-    let terminal = std::io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-    let left = if args.plain || args.json || !terminal {
+    let left = if args.plain || args.json || !has_screen() {
         plain::run(&args, sign_in.clone()).await
     } else {
         screen::run(&args, sign_in.clone()).await
     };
-    sign_out(&args, &sign_in).await;
+    sign_out(&args.connection, &sign_in).await;
     Ok(match left? {
         Left::ByHand => true,
         Left::Ended(status) => status == MissionStatus::Completed,
         Left::Deleted => !args.until_ended,
     })
+}
+
+/// Whether output goes to a terminal that can be drawn on.
+fn has_screen() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// A mission as it stands, as text of `columns`.
@@ -131,13 +136,13 @@ fn come_back(args: &WatchArgs, position: Option<Position>) -> String {
 }
 
 /// Ends a sign-in that was for this command alone, if the server is there to be told.
-async fn sign_out(args: &WatchArgs, sign_in: &SignIn) {
+async fn sign_out(connection: &Connection, sign_in: &SignIn) {
     use flightdeck_protocol::client::Tokens;
     if !sign_in.is_for_this_command().await {
         return;
     }
     let Ok(token) = sign_in.token(None).await else { return };
-    if let Ok((session, _notices)) = Session::connect(&args.connection.server, Some(&token)).await {
+    if let Ok((session, _notices)) = Session::connect(&connection.server, Some(&token)).await {
         sign_in.leave(&session).await;
     }
 }

@@ -1,10 +1,10 @@
 //! From what the watch knows to the lines of a screen: a pure function.
 
-use flightdeck_protocol::model::{Mission, MissionStatus, Priority};
+use flightdeck_protocol::model::{Mission, Priority};
 
 use super::{
     sections::{self, Section},
-    style::{Line, Style},
+    style::{self, Line, Style},
     view::{Link, View},
 };
 use crate::cli::text::span;
@@ -89,14 +89,7 @@ fn head(view: &View, width: usize) -> Vec<Line> {
 }
 
 fn status(view: &View, mission: &Mission) -> Line {
-    let style = match mission.status {
-        MissionStatus::Running => Style::Busy,
-        MissionStatus::Completed => Style::Good,
-        MissionStatus::Failed => Style::Bad,
-        MissionStatus::Waiting | MissionStatus::Paused => Style::Odd,
-        MissionStatus::Pending | MissionStatus::Queued | MissionStatus::Cancelled => Style::Plain,
-    };
-    let mut line = Line::new(style, if view.deleted { "deleted" } else { mission.status.name() });
+    let mut line = Line::new(style::of(mission.status), if view.deleted { "deleted" } else { mission.status.name() });
     if let Some(reason) = &mission.status_reason {
         line = line.and(Style::Plain, &format!(" ({reason})"));
     }

@@ -16,9 +16,9 @@ use super::{Left, WatchArgs, asked_to_leave, come_back, render::render, terminal
 use crate::cli::sign_in::SignIn;
 
 /// The shortest time between two drawings: 20 a second.
-const FRAME: Duration = Duration::from_millis(50);
+pub(super) const FRAME: Duration = Duration::from_millis(50);
 /// Clocks on the screen move on this often.
-const TICK: Duration = Duration::from_millis(500);
+pub(super) const TICK: Duration = Duration::from_millis(500);
 
 /// Draws until somebody leaves or the mission ends.
 ///
@@ -85,7 +85,7 @@ async fn show(args: &WatchArgs, view: &mut View, follow: &mut Follow, terminal: 
 }
 
 /// Whether a key means that somebody wants to leave: Ctrl-C, Ctrl-D, q or Escape.
-fn leaves(event: &Event) -> bool {
+pub(super) fn leaves(event: &Event) -> bool {
     let Event::Key(key) = event else { return false };
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     key.kind == KeyEventKind::Press

@@ -1,5 +1,7 @@
 //! Lines of styled text, safe for a terminal by construction.
 
+use flightdeck_protocol::model::MissionStatus;
+
 use crate::cli::text::{clean, cut, width};
 
 /// What a piece of text looks like.
@@ -14,6 +16,17 @@ pub(super) enum Style {
     Odd,
     Busy,
     Said,
+}
+
+/// What a mission's status looks like.
+pub(super) fn of(status: MissionStatus) -> Style {
+    match status {
+        MissionStatus::Running => Style::Busy,
+        MissionStatus::Completed => Style::Good,
+        MissionStatus::Failed => Style::Bad,
+        MissionStatus::Waiting | MissionStatus::Paused => Style::Odd,
+        MissionStatus::Pending | MissionStatus::Queued | MissionStatus::Cancelled => Style::Plain,
+    }
 }
 
 /// A line: pieces of text, each in a style. No piece holds anything that a terminal would obey.
