@@ -61,19 +61,27 @@ function tried(command) {
   command.catch((error) => (at("refused").textContent = error.message));
 }
 
+let counting;
+
 function sayState(state) {
-  const words = {
-    open: () => "live",
-    connecting: () => "connecting",
-    waiting: ({ why, retryInMs }) => `${why.message}; again in ${(retryInMs / 1000).toFixed(1)} s`,
-    ended: ({ why }) => why.message,
-  };
+  clearInterval(counting);
+  const words = { open: "live", connecting: "connecting …", ended: `signed off: ${state.why?.message}` };
   at("connection").dataset.state = state.name;
   at("mission").toggleAttribute("data-stale", state.name !== "open");
-  at("connection").textContent = words[state.name]?.(state) ?? state.name;
+  at("connection").textContent = words[state.name] ?? state.name;
+  at("connection").title = state.why?.message ?? "";
+  if (state.name !== "waiting") return;
+  const until = Date.now() + state.retryInMs;
+  const count = () => {
+    const seconds = Math.max(1, Math.ceil((until - Date.now()) / 1_000));
+    at("connection").textContent = `connection lost, again in ${seconds} s`;
+  };
+  count();
+  counting = setInterval(count, 500);
 }
 
 function draw(watch, role) {
+  // The connection may be well, and the watch not: the mission was deleted, or is no longer for this person.
   if (watch.error) at("connection").textContent = watch.error.message;
   const { mission, live, presence } = watch;
   if (!mission) return;

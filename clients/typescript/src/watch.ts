@@ -109,7 +109,7 @@ export class MissionWatch extends Subscription {
     return this.state === "live" && this.#base !== undefined && this.#base.seq >= this.#head;
   }
 
-  /** Who is there; nothing before the server said so. */
+  /** Who is there; nothing before the server said so, and while there is no connection. */
   get presence(): MissionPresence | undefined {
     return this.#presence;
   }
@@ -169,7 +169,8 @@ export class MissionWatch extends Subscription {
   }
 
   protected override lost(): void {
-    // Who is writing or pointing is not known while nothing is heard.
+    // Who is there, writes, or points is not known while nothing is heard.
+    this.#presence = undefined;
     this.#live = { ...STILL, texts: this.#live.texts };
     if (this.state === "ended") this.#optimistic.settleAll();
   }

@@ -94,6 +94,12 @@ test("a page in a browser shows the same mission as the command line, after a ki
   const page = await (await browser(t)).newPage({ viewport: { width: 1100, height: 800 } });
   const errors: string[] = [];
   page.on("pageerror", (error) => errors.push(String(error)));
+  // Where a token must never be: addresses, and what is logged.
+  const exposed: string[] = [];
+  page.on("request", (request) => exposed.push(request.url()));
+  page.on("websocket", (socket) => exposed.push(socket.url()));
+  page.on("framenavigated", (frame) => exposed.push(frame.url()));
+  page.on("console", (message) => exposed.push(message.text()));
   await page.goto(`${files.url}/mission.html?server=${encodeURIComponent(server.url)}&mission=${id}`);
 
   /** What the page shows. */
@@ -137,7 +143,8 @@ test("a page in a browser shows the same mission as the command line, after a ki
   await page.screenshot({ path: join(PACKAGE, "dist/mission-live.png"), fullPage: true });
 
   await server.killNine();
-  await page.locator("#connection[data-state=waiting], #connection[data-state=connecting]").waitFor();
+  await page.locator("#connection[data-state=waiting]", { hasText: /connection lost, again in \d+ s/ }).waitFor();
+  await page.screenshot({ path: join(PACKAGE, "dist/mission-lost.png"), fullPage: true });
   await server.startAgain();
   await server.call(olga, "step.update", { mission: id, step: steps[1]!, status: "running" });
   await server.call(olga, "step.move", { mission: id, step: steps[2]!, position: 0 });
@@ -149,6 +156,7 @@ test("a page in a browser shows the same mission as the command line, after a ki
   await page.locator("#messages li:not([data-expected])").waitFor({ timeout: 60_000 });
 
   await patiently("the same on both", compared(({ messages }) => messages.length === 1));
+  await page.screenshot({ path: join(PACKAGE, "dist/mission-again.png"), fullPage: true });
   await page.click("#approvals button");
   await page.locator(`[data-field="status"][data-is=completed]`).waitFor({ timeout: 60_000 });
   const end = await patiently("the same on both", compared(({ status }) => status === "completed"));
@@ -159,5 +167,10 @@ test("a page in a browser shows the same mission as the command line, after a ki
   await page.setViewportSize({ width: 390, height: 844 });
   assert.equal(await page.evaluate("document.documentElement.scrollWidth"), 390);
   assert.deepEqual(errors, []);
+  // Each is three parts of base64 that begin like a JSON object.
+  const token = /eyJ[\w-]+\.[\w-]+\./;
+  assert.match(olga.token, token);
+  assert.ok(exposed.some((said) => said.endsWith("/ws")), "sockets were seen");
+  assert.deepEqual([...exposed, server.log()].filter((said) => token.test(said)), []);
   await page.screenshot({ path: join(PACKAGE, "dist/mission.png"), fullPage: true });
 });

@@ -37,6 +37,7 @@ test("people see each other once, however many windows they have, and what they 
 
   await server.killNine();
   await patiently("the loss", theirs.until(({ state }) => state === "waiting"));
+  assert.equal(theirs.presence, undefined, "who is there is not known while nothing is heard");
   assert.deepEqual(theirs.live.cursors, [], "who points where is not known while nothing is heard");
   await server.startAgain();
   await patiently("everyone again", theirs.until((watch) => watch.state === "live" && names(watch).join() === "olga,vera" && looks(watch)));
