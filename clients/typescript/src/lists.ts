@@ -58,7 +58,7 @@ export function applyInboxChanges(
     if (change.op === "put") known.set(change.item.id, change.item);
     else if (change.op === "remove") known.delete(change.id);
   }
-  return [...known.values()].sort((a, b) => compare(b.at, a.at) || compare(b.id, a.id));
+  return [...known.values()].sort((a, b) => Date.parse(b.at) - Date.parse(a.at) || compare(b.id, a.id));
 }
 
 /** A list of missions, watched until it is closed. */

@@ -87,3 +87,11 @@ test("an inbox has the newest first", () => {
   assert.deepEqual(items.map(({ id }) => id), ["2", "1", "3"]);
   assert.deepEqual(applyInboxChanges(items, { reset: false, changes: [{ op: "remove", id: "1" }] }).map(({ id }) => id), ["2", "3"]);
 });
+
+test("an inbox is in the order of time, however many digits a moment is written with", () => {
+  // The server writes 150 ms as .15, and a whole second without a fraction.
+  const times = ["2026-01-31T12:00:01Z", "2026-01-31T12:00:00.157Z", "2026-01-31T12:00:00.15Z", "2026-01-31T12:00:00.1Z", "2026-01-31T12:00:00Z"];
+  const changes = times.map((at, n) => ({ op: "put" as const, item: { id: `${n}`, at } as InboxItem }));
+  const items = applyInboxChanges([], { reset: false, changes: changes.reverse() });
+  assert.deepEqual(items.map(({ at }) => at), times);
+});
