@@ -17,6 +17,8 @@ use crate::{
 const BURST: usize = 5_000;
 /// Events while the client is frozen.
 const WHILE_FROZEN: usize = 3_000;
+/// How often a mission is let go of and watched again in haste.
+const HASTE: usize = 10;
 /// How often what announces itself to nobody is looked at.
 const GLANCE: Duration = Duration::from_millis(50);
 /// How long tokens are needed that last five seconds, in seconds.
@@ -115,7 +117,7 @@ impl Scenario {
             Self::Missions => "the list of all missions, over a crash of the server",
             Self::List => "a live list with a filter, an order and a limit, while missions come, move and leave",
             Self::Inbox => "the inbox fills, and is emptied elsewhere, over a crash of the server",
-            Self::Unwatch => "the mission is let go of and watched again",
+            Self::Unwatch => "the mission is let go of and watched again, also faster than the server answers",
             Self::Idem => "answers to commands are lost with the connection or the server: each is carried out once",
         }
     }
@@ -268,6 +270,14 @@ async fn unwatch(stage: &mut Stage) -> Played {
     stage.work(10).await?;
     stage.client.tell(Order::Watch).await;
     stage.work(5).await?;
+    if let Err(failed) = stage.settle().await? {
+        return Ok(Err(failed));
+    }
+    for _ in 0..HASTE {
+        stage.client.tell(Order::Unwatch).await;
+        stage.client.tell(Order::Watch).await;
+    }
+    stage.work(10).await?;
     if let Err(failed) = stage.settle().await? {
         return Ok(Err(failed));
     }
