@@ -194,3 +194,151 @@ pub(super) async fn token_of(
         Err(TokenError::Temporary(format!("no access token was given within {} s", patience.as_secs_f64())))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Fault,
+        client::{
+            Client, ClientState, FixedToken, Follow, Followed, Options,
+            testing::{Desk, client, good, mission_id, quick},
+        },
+        notification::SESSION_CLOSING,
+        operations::{Empty, ListUsers},
+    };
+    use serde_json::json;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use tokio::sync::Notify;
+
+    #[tokio::test]
+    async fn a_goodbye_that_says_when_to_come_back_is_heeded_and_a_final_one_ends_everything() {
+        let desk = Desk::open().await;
+        let client = client(&desk, quick());
+        let mut peer = desk.accept().await;
+        peer.opened().await;
+        client.ready().await.unwrap();
+        let closing = json!({"code": 4000, "reason": "restarting", "reconnect_after_ms": 70, "jitter_ms": 30});
+        peer.say(json!({"jsonrpc": "2.0", "method": SESSION_CLOSING, "params": closing})).await;
+        peer.close(Close::Restarting.code(), Close::Restarting.reason()).await;
+        let mut now = client.now();
+        now.wait_for(|now| !matches!(now, Now::Open(_))).await.unwrap();
+        let ClientState::Waiting { retry_in, .. } = client.state() else { panic!("{:?}", client.state()) };
+        assert!((70..=100).contains(&retry_in.as_millis()), "{retry_in:?}");
+
+        let mut peer = desk.accept().await;
+        peer.opened().await;
+        client.ready().await.unwrap();
+        let waiting = client.call::<ListUsers>(Empty {});
+        let ending = async {
+            peer.asked().await;
+            peer.close(Close::Revoked.code(), Close::Revoked.reason()).await;
+        };
+        let (ended, ()) = tokio::join!(waiting, ending);
+        assert!(matches!(ended, Err(ClientError::Closed(closed)) if closed.code == Close::Revoked.code()));
+        assert!(matches!(client.state(), ClientState::Ended(_)));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_falls_silent_is_left_for_the_next_connection() {
+        let desk = Desk::open().await;
+        let session = Options { silence: Duration::from_millis(50), ..Options::default() };
+        let client = Client::with(&desk.url, good(), ClientOptions { session, ..ClientOptions::default() });
+        let _silent = desk.accept().await;
+        let mut peer = desk.accept().await;
+        peer.opened().await;
+        client.ready().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_goodbye_that_is_final_is_the_end() {
+        let desk = Desk::open().await;
+        let mut follow = Follow::start(&desk.url, mission_id(), None, good());
+        let mut peer = desk.accept().await;
+        peer.opened().await;
+        peer.asked_to_watch().await;
+        peer.close(Close::Revoked.code(), Close::Revoked.reason()).await;
+        // The answer to the watch never came; the reason why it will not come is told.
+        assert!(
+            matches!(follow.next().await, Some(Followed::Ended(ClientError::Closed(closed))) if closed.code == 4501)
+        );
+        assert!(follow.next().await.is_none());
+    }
+
+    struct Renewing;
+
+    impl Tokens for Renewing {
+        async fn token(&self, rejected: Option<String>) -> Result<String, TokenError> {
+            Ok(if rejected.as_deref() == Some("old") { "good" } else { "old" }.to_owned())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_token_is_exchanged_and_where_there_is_no_other_it_is_over() {
+        let desk = Desk::open().await;
+        let _follow = Follow::start(&desk.url, mission_id(), None, Renewing);
+        desk.refuse().await;
+        let mut peer = desk.accept().await;
+        assert_eq!(peer.authorization, "Bearer good");
+        peer.opened().await;
+        peer.asked_to_watch().await;
+
+        let mut follow = Follow::start(&desk.url, mission_id(), None, FixedToken("bad".to_owned()));
+        desk.refuse().await;
+        loop {
+            match follow.next().await.unwrap() {
+                Followed::Disconnected { .. } => {}
+                Followed::Ended(error) => break assert!(matches!(error, ClientError::Token(_))),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Gives no token, then takes for ever, then gives tokens by number.
+    struct Moody {
+        asked: Arc<AtomicU32>,
+        hangs: Arc<Notify>,
+    }
+
+    impl Tokens for Moody {
+        async fn token(&self, _: Option<String>) -> Result<String, TokenError> {
+            match self.asked.fetch_add(1, Ordering::SeqCst) {
+                0 => Err(TokenError::Temporary("not now".to_owned())),
+                1 => {
+                    self.hangs.notify_one();
+                    std::future::pending().await
+                }
+                nth => Ok(format!("token-{nth}")),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn tokens_that_fail_or_hang_are_asked_for_again() {
+        let desk = Desk::open().await;
+        let tokens = Moody { asked: Arc::default(), hangs: Arc::default() };
+        let hangs = Arc::clone(&tokens.hangs);
+        let options = ClientOptions { token_timeout: Duration::from_millis(20), ..quick() };
+        let client = Client::with(&desk.url, tokens, options);
+        hangs.notified().await;
+        let mut peer = desk.accept().await;
+        assert_eq!(peer.authorization, "Bearer token-2");
+        peer.opened().await;
+        client.ready().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_token_is_renewed_before_it_expires_however_the_server_takes_it() {
+        let desk = Desk::open().await;
+        let tokens = Moody { asked: Arc::new(AtomicU32::new(2)), hangs: Arc::default() };
+        let _client = Client::with(&desk.url, tokens, quick());
+        let mut peer = desk.accept().await;
+        peer.opened_for(60).await;
+        let refused = peer.asked().await;
+        assert_eq!((&refused["method"], &refused["params"]["token"]), (&json!("session.renew"), &json!("token-3")));
+        let busy = Fault::overloaded("the server", 1);
+        peer.say(json!({"jsonrpc": "2.0", "id": refused["id"], "error": busy})).await;
+        let taken = peer.asked().await;
+        assert_eq!(taken["params"]["token"], "token-4");
+    }
+}

@@ -175,3 +175,121 @@ async fn stand<S: Subject>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Code,
+        client::{
+            Client, Followed, WatchOptions,
+            testing::{Desk, EPOCH, connected, events, good, mission_id, seqs, since, snapshot},
+        },
+        notification::MISSION_EVENTS,
+        operations::Watch,
+    };
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn who_lets_go_of_a_watch_that_is_being_asked_for_hears_nothing_of_it_and_may_ask_anew() {
+        let desk = Desk::open().await;
+        let client = Client::start(&desk.url, good());
+        let mut peer = desk.accept().await;
+        peer.opened().await;
+        let given_up = client.watch(mission_id());
+        let asked = peer.asked_to_watch().await;
+        drop(given_up);
+        let unwatch = peer.asked().await;
+        assert_eq!((&unwatch["method"], &unwatch["params"]["sub"]), (&json!("mission.unwatch"), &json!(asked.1.sub)));
+        peer.answer(&unwatch, json!({})).await;
+        let ended = Fault::new(Code::SubscriptionNotFound, "the watch was ended before it stood");
+        peer.say(json!({"jsonrpc": "2.0", "id": asked.0["id"], "error": ended})).await;
+
+        let mut follow = client.watch(mission_id());
+        let again = peer.asked_to_watch().await;
+        assert_ne!(again.1.sub, asked.1.sub);
+        peer.watching(&again, snapshot(3), EPOCH).await;
+        assert_eq!(connected(&mut follow).await, (3, false));
+    }
+
+    #[tokio::test]
+    async fn a_watch_that_is_not_read_holds_up_no_other_and_goes_on_where_it_was() {
+        let desk = Desk::open().await;
+        let client = Client::start(&desk.url, good());
+        let mut peer = desk.accept().await;
+        peer.opened().await;
+        let mut stuck = client.watch_with(mission_id(), WatchOptions { since: since(0), ..WatchOptions::default() });
+        let first = peer.asked_to_watch().await;
+        peer.resumed(&first, 200).await;
+        let mut other = client.watch_with(mission_id(), WatchOptions { since: since(0), ..WatchOptions::default() });
+        let second = peer.asked_to_watch().await;
+        peer.resumed(&second, 1).await;
+        for seq in 1..=200 {
+            peer.notify(&events(&first.1.sub, EPOCH, seq..=seq)).await;
+        }
+        peer.notify(&events(&second.1.sub, EPOCH, 1..=1)).await;
+        connected(&mut other).await;
+        assert_eq!(seqs(other.next().await), [1]);
+
+        let mut last = 0;
+        let reading = async {
+            while last < 200 {
+                match stuck.next().await.unwrap() {
+                    Followed::Events(events) => events.iter().for_each(|event| {
+                        assert_eq!(event.seq, last + 1);
+                        last = event.seq;
+                    }),
+                    Followed::Connected { resumed, .. } => assert!(resumed),
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        let serving = async {
+            loop {
+                let request = peer.asked().await;
+                if request["method"] == "mission.unwatch" {
+                    peer.answer(&request, json!({})).await;
+                } else {
+                    let watch: Watch = serde_json::from_value(request["params"].clone()).unwrap();
+                    let from = watch.since.unwrap().seq + 1;
+                    peer.resumed(&(request, watch.clone()), 200).await;
+                    peer.notify(&events(&watch.sub, EPOCH, from..=200)).await;
+                }
+            }
+        };
+        tokio::select! { () = reading => {}, () = serving => {} }
+        assert_eq!(last, 200);
+    }
+
+    #[tokio::test]
+    async fn a_watch_that_nobody_wants_is_ended_on_the_server() {
+        let desk = Desk::open().await;
+        let client = Client::start(&desk.url, good());
+        let follow = client.watch(mission_id());
+        let mut peer = desk.accept().await;
+        peer.opened().await;
+        let asked = peer.asked_to_watch().await;
+        drop(follow);
+        let unwatch = peer.asked().await;
+        assert_eq!((&unwatch["method"], &unwatch["params"]["sub"]), (&json!("mission.unwatch"), &json!(asked.1.sub)));
+        drop(client);
+        while peer.hear().await.is_some() {}
+    }
+
+    #[tokio::test]
+    async fn what_is_of_a_later_version_ends_its_watch_and_no_other() {
+        let desk = Desk::open().await;
+        let client = Client::start(&desk.url, good());
+        let mut follow = client.watch_with(mission_id(), WatchOptions { since: since(1), ..WatchOptions::default() });
+        let mut peer = desk.accept().await;
+        peer.opened().await;
+        let asked = peer.asked_to_watch().await;
+        peer.resumed(&asked, 2).await;
+        connected(&mut follow).await;
+        peer.say(json!({"jsonrpc": "2.0", "method": MISSION_EVENTS, "params": {"sub": asked.1.sub, "events": 7}}))
+            .await;
+        assert!(matches!(follow.next().await, Some(Followed::Ended(ClientError::Unreadable { .. }))));
+        assert!(follow.next().await.is_none());
+        assert!(client.ready().await.is_ok());
+    }
+}

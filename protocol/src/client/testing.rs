@@ -1,6 +1,6 @@
 //! A small server for the client's tests: it says what the test tells it to say.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -14,12 +14,13 @@ use tokio_tungstenite::{
 };
 use uuid::Uuid;
 
+use super::{Backoff, Client, ClientOptions, FixedToken, Follow, Followed};
 use crate::{
     Code, Event, EventFrame, Fault, Timestamp,
     ids::MissionId,
     model::{Author, Mission},
     notification::{MISSION_EVENTS, MissionEvents, SESSION_OPENED},
-    operations::{Position, Watch},
+    operations::{MessageSend, Position, Watch},
 };
 
 pub(super) struct Desk {
@@ -187,4 +188,52 @@ pub(super) fn events(sub: &str, epoch: Uuid, seqs: RangeInclusive<u64>) -> Missi
     let (from, to) = (*seqs.start(), *seqs.end());
     let events = seqs.map(|seq| frame(seq, Event::ProgressReported { percent: 1 })).collect();
     MissionEvents { sub: sub.to_owned(), epoch, from, to, events, skipped: Vec::new() }
+}
+
+/// The history that positions of tests count in.
+pub(super) const EPOCH: Uuid = Uuid::from_u128(5);
+
+/// A position in it.
+pub(super) fn since(seq: u64) -> Option<Position> {
+    Some(Position { epoch: EPOCH, seq })
+}
+
+/// A token that is always taken.
+pub(super) fn good() -> FixedToken {
+    FixedToken("good".to_owned())
+}
+
+/// A client that comes back at once.
+pub(super) fn quick() -> ClientOptions {
+    let backoff = Backoff { first: Duration::from_millis(5), longest: Duration::from_millis(20) };
+    ClientOptions { backoff, ..ClientOptions::default() }
+}
+
+/// A client of `desk`.
+pub(super) fn client(desk: &Desk, options: ClientOptions) -> Client {
+    Client::with(&desk.url, good(), options)
+}
+
+/// Something to say in the mission.
+pub(super) fn message() -> MessageSend {
+    MessageSend { mission: mission_id(), text: "go on".to_owned() }
+}
+
+/// The positions of the events that were handed over.
+pub(super) fn seqs(followed: Option<Followed>) -> Vec<u64> {
+    match followed {
+        Some(Followed::Events(events)) => events.iter().map(|event| event.seq).collect(),
+        other => panic!("{other:?} instead of events"),
+    }
+}
+
+/// The next connection of a watch: its head, and whether it resumed.
+pub(super) async fn connected(follow: &mut Follow) -> (u64, bool) {
+    loop {
+        match follow.next().await.unwrap() {
+            Followed::Connected { head, resumed, .. } => return (head, resumed),
+            Followed::Disconnected { .. } => {}
+            other => panic!("{other:?} instead of a connection"),
+        }
+    }
 }

@@ -19,9 +19,10 @@ pub(super) struct Shown<'a> {
 /// The lines of a screen of `columns` and `rows`: as many as there are rows, and none wider.
 pub(super) fn render(shown: &Shown<'_>, zone: &TimeZone, columns: usize, rows: usize) -> Vec<Line> {
     let missions = shown.missions.unwrap_or_default();
-    let count = match missions.len() {
-        1 => "1 mission".to_owned(),
-        count => format!("{count} missions"),
+    let count = match shown.missions.map(<[_]>::len) {
+        None => "Missions".to_owned(),
+        Some(1) => "1 mission".to_owned(),
+        Some(count) => format!("{count} missions"),
     };
     let mut lines = vec![Line::new(Style::Bold, &count), Line::default()];
     let room = rows.saturating_sub(lines.len() + 2);
