@@ -43,6 +43,13 @@ test("the package holds the client, its types and its licence, and nothing else"
   assert.deepEqual(paths.sort(), wanted.sort());
 });
 
+test("the package needs nothing at run time, and its lock file names no place to download from", () => {
+  const manifest = JSON.parse(readFileSync(join(PACKAGE, "package.json"), "utf8")) as Record<string, unknown>;
+  assert.deepEqual(Object.keys(manifest).filter((name) => /^(optional|peer|bundled?)?dependencies$/i.test(name)), []);
+  const lock = JSON.parse(readFileSync(join(PACKAGE, "package-lock.json"), "utf8")) as { packages: Record<string, object> };
+  assert.deepEqual(Object.entries(lock.packages).filter(([, entry]) => "resolved" in entry).map(([name]) => name), []);
+});
+
 test("the client is as small as the README says", () => {
   const folder = join(PACKAGE, "dist/src");
   const code = readdirSync(folder).filter((name) => name.endsWith(".js")).map((name) => readFileSync(join(folder, name)));
