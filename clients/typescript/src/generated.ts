@@ -1497,7 +1497,8 @@ export interface StepUpdate {
 
 /**
  * A moment in UTC with millisecond precision; on the wire an RFC 3339 string
- * such as `2026-01-31T12:00:00.000Z`.
+ * such as `2026-01-31T12:00:00.000Z`, always with three digits of a second, so
+ * that moments sort as their texts do.
  */
 export type Timestamp = string;
 
