@@ -36,10 +36,9 @@ impl<'a> Request<'a> {
     /// Reads a request from the text of a frame. The fault comes with the
     /// request's id where one could be read.
     pub fn parse(text: &'a str) -> Result<Self, (Option<&'a RawValue>, Box<Fault>)> {
-        let raw: RawRequest<'a> = match serde_json::from_str(text) {
-            Ok(raw) => raw,
-            Err(_) => return Err((None, Box::new(not_a_request(text)))),
-        };
+        // An array would be read as the fields of a request, in the order in which they happen to stand above.
+        let read = if is_array(text) { None } else { serde_json::from_str(text).ok() };
+        let Some(raw): Option<RawRequest<'a>> = read else { return Err((None, Box::new(not_a_request(text)))) };
         let id = match raw.id.map(RawValue::get) {
             None | Some("null") => None,
             Some(id) if id.starts_with(['{', '[', 't', 'f']) => {
@@ -62,12 +61,14 @@ impl<'a> Request<'a> {
     }
 }
 
+fn is_array(text: &str) -> bool {
+    text.trim_start().starts_with('[')
+}
+
 fn not_a_request(text: &str) -> Fault {
     match serde_json::from_str::<IgnoredAny>(text) {
         Err(error) => Fault::new(Code::ParseError, format!("this is not valid JSON: {error}")),
-        Ok(_) if text.trim_start().starts_with('[') => {
-            Fault::new(Code::InvalidRequest, "batches are not taken: send one request a frame")
-        }
+        Ok(_) if is_array(text) => Fault::new(Code::InvalidRequest, "batches are not taken: send one request a frame"),
         Ok(_) => Fault::new(
             Code::InvalidRequest,
             "this is not a JSON-RPC 2.0 request: send an object with jsonrpc, id, method and params",
@@ -161,6 +162,15 @@ mod tests {
         assert_eq!(refused(r#"{"jsonrpc":"2.0","id":1}"#), Code::InvalidRequest);
         assert_eq!(refused(r#"{"jsonrpc":"2.0","id":{},"method":"a"}"#), Code::InvalidRequest);
         assert_eq!(refused(r#"{"jsonrpc":"2.0","id":1,"method":7}"#), Code::InvalidRequest);
+    }
+
+    #[test]
+    fn an_array_is_a_batch_and_no_request_by_position() {
+        for batch in ["[]", r#"["2.0",1,"session.ping",{}]"#, " [\"2.0\", null, \"auth.logout\"]"] {
+            let (id, fault) = Request::parse(batch).unwrap_err();
+            assert!(id.is_none() && fault.code == Code::InvalidRequest, "{batch}: {fault}");
+            assert!(fault.message.contains("batches are not taken"), "{batch}: {fault}");
+        }
     }
 
     #[test]

@@ -37,7 +37,8 @@ struct Stream {
 pub(super) fn read(line: &Line) -> Option<Result<(String, String), String>> {
     let Line::Text(line) = line else { return None };
     // Most lines are something else: they are not read twice.
-    if !line.contains("\"delta\"") {
+    // An array is no line of the dialect, though a line could be read from one by position.
+    if !line.contains("\"delta\"") || line.trim_start().starts_with('[') {
         return None;
     }
     match serde_json::from_str::<AgentLine>(line) {
@@ -161,6 +162,15 @@ mod tests {
         deltas.add("a", "!");
         deltas.put_back(taken);
         assert_eq!(deltas.take(now)[0].1, "two three\u{fffd}!", "what could not go goes first");
+    }
+
+    #[test]
+    fn a_piece_is_an_object_of_its_type() {
+        let said = |line: &str| read(&Line::Text(line.to_owned()));
+        let piece = Some(Ok(("a".to_owned(), "hello".to_owned())));
+        assert_eq!(said(r#"{"type":"delta","stream":"a","text":"hello"}"#), piece);
+        assert_eq!(said(r#"["delta","a","hello"]"#), None);
+        assert_eq!(said(r#"{"type":"text","text":"the \"delta\""}"#), None);
     }
 
     #[test]
