@@ -1,19 +1,18 @@
-//! The registry: finds missions, starts them, restarts them after a panic, sets
-//! aside what cannot be replayed, and lets the idle ones leave memory.
+//! The supervisor: starts missions, restarts them after a panic, sets aside what
+//! cannot be replayed, and lets the idle ones leave memory.
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use actix::{Actor, ActorFutureExt as _, Addr, AsyncContext as _, Context, Handler, Message, WrapFuture as _};
+use actix::{Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message, WrapFuture as _};
 use actix_rt::{Arbiter, ArbiterHandle};
 use flightdeck_data::{
-    index::IndexError,
     mission::State,
     recovery::{Recovered, RecoveryError, recover},
 };
@@ -21,10 +20,10 @@ use flightdeck_protocol::{Code, Fault, MissionId, OrganizationId, Timestamp};
 use tokio::sync::{Semaphore, oneshot};
 use uuid::Uuid;
 
+use super::{Shared, not_found};
 use crate::{
     live::{Feed, FeedBeginning},
-    mission::{Beginning, Ended, LastUse, MissionActor, MissionHandle, Passivate, Stop, Why, restarting},
-    world::World,
+    mission::{Beginning, Ended, LastUse, MissionActor, MissionHandle, Passivate, Why, restarting},
 };
 
 /// A mission that dies more often than this within [`CRASH_WINDOW`] is set aside.
@@ -40,145 +39,10 @@ const KEPT_BYTES: usize = 32 * 1024;
 /// How long to wait before a mission that could not be brought back is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// The way to the registry: cheap to copy.
-#[derive(Clone)]
-pub struct Registry {
-    shared: Arc<Shared>,
-    addr: Addr<Supervisor>,
-}
-
-struct Shared {
-    world: Arc<World>,
-    live: RwLock<HashMap<MissionId, MissionHandle>>,
-}
-
-impl Shared {
-    fn get(&self, mission: MissionId) -> Option<MissionHandle> {
-        self.live.read().unwrap_or_else(PoisonError::into_inner).get(&mission).cloned()
-    }
-
-    fn all(&self) -> Vec<MissionHandle> {
-        self.live.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
-    }
-
-    fn change<T>(&self, change: impl FnOnce(&mut HashMap<MissionId, MissionHandle>) -> T) -> T {
-        change(&mut self.live.write().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Registry {
-    /// Starts the registry in this thread's system; missions are spread over `threads` threads of their own.
-    pub fn start(world: Arc<World>, threads: usize) -> Self {
-        let arbiters: Vec<Arbiter> = (0..threads.max(1)).map(|_| Arbiter::new()).collect();
-        let shared = Arc::new(Shared { world, live: RwLock::new(HashMap::new()) });
-        let supervisor = Supervisor {
-            shared: shared.clone(),
-            threads: arbiters.iter().map(Arbiter::handle).collect(),
-            _arbiters: arbiters,
-            starting: HashMap::new(),
-            quarantined: HashMap::new(),
-            deaths: Deaths::default(),
-            lives: AtomicU64::new(1),
-            recoveries: Arc::new(Semaphore::new(RECOVERIES)),
-            stopping: false,
-        };
-        Self { shared, addr: supervisor.start() }
-    }
-
-    /// What all actors share.
-    pub fn world(&self) -> &Arc<World> {
-        &self.shared.world
-    }
-
-    /// How many missions are in memory.
-    pub fn in_memory(&self) -> usize {
-        self.shared.all().len()
-    }
-
-    /// The mission `id` of `organization`, read back from disk if need be.
-    ///
-    /// # Errors
-    /// When the organization has no such mission, or it cannot be read.
-    pub async fn find(&self, mission: MissionId, organization: OrganizationId) -> Result<MissionHandle, Fault> {
-        // One that is gone, and that the supervisor has yet to hear of, is as good as none.
-        let found = match self.shared.get(mission).filter(MissionHandle::is_there) {
-            Some(handle) => Some(handle),
-            None if self.shared.world.index.has(organization, mission).map_err(|e| index_fault(&e))? => {
-                Some(self.bring(mission, None).await?)
-            }
-            None => None,
-        };
-        found.filter(|handle| handle.organization() == organization).ok_or_else(|| not_found(mission))
-    }
-
-    /// Returns when everything that `mission` had decided by now is on disk and told, or the mission is gone.
-    pub(crate) async fn settled(&self, mission: MissionId) {
-        if let Some(handle) = self.shared.get(mission) {
-            // One that is not there has nothing under way.
-            let _ = handle.look(|_| ()).await;
-        }
-    }
-
-    /// A new mission's actor. It is not made before its first command is `Create`.
-    ///
-    /// # Errors
-    /// When the actor cannot be started.
-    pub async fn create(&self, mission: MissionId, organization: OrganizationId) -> Result<MissionHandle, Fault> {
-        self.bring(mission, Some(organization)).await
-    }
-
-    /// Brings back every mission whose agent was to run when the server stopped.
-    ///
-    /// # Errors
-    /// When the index cannot be read. A mission that cannot be brought back is logged and set aside.
-    pub async fn resume_agents(&self) -> Result<usize, IndexError> {
-        let missions = self.shared.world.index.with_active_agents()?;
-        let mut resumed = 0;
-        for mission in missions {
-            match self.bring(mission, None).await {
-                Ok(_) => resumed += 1,
-                Err(fault) => tracing::error!(%mission, %fault, "a mission could not be resumed"),
-            }
-        }
-        Ok(resumed)
-    }
-
-    /// Ends all agents and missions in good order, within `patience`.
-    pub async fn stop(&self, patience: Duration) {
-        // From the answer on none is started, so those that are there are all. An error means that nobody could start one.
-        let _ = self.addr.send(StopAll).await;
-        let stops: Vec<_> = self
-            .shared
-            .all()
-            .into_iter()
-            .map(|handle| {
-                let (stopped, waiting) = oneshot::channel();
-                handle.addr.do_send(Stop { stopped });
-                waiting
-            })
-            .collect();
-        let all = async {
-            for stop in stops {
-                // A mission that died meanwhile is stopped as well.
-                let _ = stop.await;
-            }
-        };
-        if tokio::time::timeout(patience, all).await.is_err() {
-            tracing::warn!("some missions did not stop in time; their agents are killed");
-        }
-    }
-
-    async fn bring(&self, mission: MissionId, new: Option<OrganizationId>) -> Result<MissionHandle, Fault> {
-        let (answer, answered) = oneshot::channel();
-        self.addr.send(Bring { mission, new, answer }).await.map_err(|_| restarting())?;
-        answered.await.map_err(|_| restarting())?
-    }
-}
-
 type Waiting = Vec<oneshot::Sender<Result<MissionHandle, Fault>>>;
 
 /// The actor behind the registry.
-struct Supervisor {
+pub(super) struct Supervisor {
     shared: Arc<Shared>,
     threads: Vec<ArbiterHandle>,
     _arbiters: Vec<Arbiter>,
@@ -191,18 +55,20 @@ struct Supervisor {
     stopping: bool,
 }
 
+/// Bring a mission, and tell who asks when it takes messages.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Bring {
-    mission: MissionId,
+pub(super) struct Bring {
+    pub(super) mission: MissionId,
     /// The organization, where the mission is yet to be made.
-    new: Option<OrganizationId>,
-    answer: oneshot::Sender<Result<MissionHandle, Fault>>,
+    pub(super) new: Option<OrganizationId>,
+    pub(super) answer: oneshot::Sender<Result<MissionHandle, Fault>>,
 }
 
+/// Start none any more.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct StopAll;
+pub(super) struct StopAll;
 
 impl Actor for Supervisor {
     type Context = Context<Self>;
@@ -213,6 +79,22 @@ impl Actor for Supervisor {
 }
 
 impl Supervisor {
+    /// One whose missions are spread over `threads` threads of their own.
+    pub(super) fn new(shared: Arc<Shared>, threads: usize) -> Self {
+        let arbiters: Vec<Arbiter> = (0..threads.max(1)).map(|_| Arbiter::new()).collect();
+        Self {
+            shared,
+            threads: arbiters.iter().map(Arbiter::handle).collect(),
+            _arbiters: arbiters,
+            starting: HashMap::new(),
+            quarantined: HashMap::new(),
+            deaths: Deaths::default(),
+            lives: AtomicU64::new(1),
+            recoveries: Arc::new(Semaphore::new(RECOVERIES)),
+            stopping: false,
+        }
+    }
+
     fn sweep(&mut self) {
         self.deaths.forget(Instant::now());
         let idle = i64::try_from(self.shared.world.tuning.mission_idle.as_millis()).unwrap_or(i64::MAX);
@@ -444,21 +326,11 @@ fn fresh(mission: MissionId) -> Recovered {
     }
 }
 
-pub(crate) fn not_found(mission: MissionId) -> Fault {
-    Fault::new(Code::MissionNotFound, format!("there is no mission {mission}; list yours with mission.list"))
-        .on("mission")
-}
-
 fn quarantined(reason: &str) -> Fault {
     let message = format!(
         "the mission is set aside: {reason}; its history was not touched, and whoever runs the server can look into it"
     );
     Fault::new(Code::MissionQuarantined, message)
-}
-
-pub(crate) fn index_fault(error: &IndexError) -> Fault {
-    tracing::error!(%error, "the index cannot be read");
-    Fault::new(Code::StoreUnavailable, "the store cannot be read now; ask again later").after(1_000)
 }
 
 /// An error with all that led to it.
@@ -469,36 +341,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tokio::task::yield_now;
-
     use super::*;
-    use crate::stage::play;
-
-    #[test]
-    fn what_is_being_started_when_everything_is_to_stop_does_not_start() {
-        play(|stage| async move {
-            let (mission, organization) = (stage.mission().await, stage.ann.person.organization.id);
-            // Another one over the same store, which has yet to read the mission.
-            let registry = Registry::start(stage.desk.registry.world().clone(), 1);
-            stage.store.hold_commits();
-            let journal = registry.world().journal.clone();
-            let writing = actix_rt::spawn(async move {
-                let write = flightdeck_data::store::Write::put(flightdeck_data::store::Space::Meta, "a", "b");
-                journal.write(vec![write]).await
-            });
-            yield_now().await;
-            stage.store.wait_until_held();
-            let (finding, stopping) = (registry.clone(), registry.clone());
-            let found = actix_rt::spawn(async move { finding.find(mission, organization).await.err() });
-            yield_now().await;
-            stopping.stop(Duration::from_secs(60)).await;
-            stage.store.release_commits();
-            writing.await.unwrap().unwrap();
-            let fault = found.await.unwrap().expect("a refusal");
-            assert_eq!(fault.code, Code::MissionRestarting);
-            assert_eq!(registry.in_memory(), 0, "it was started, and nobody stops it");
-        });
-    }
 
     #[test]
     fn deaths_count_for_a_while_and_are_then_forgotten() {
