@@ -223,8 +223,11 @@ impl Feed {
                     feed.roll(&mut inner);
                 });
             }
-            // Where nobody watches, nobody is to be spared.
-            (Due::Now, _) | (Due::In(_), None) => {
+            (due, _) => {
+                if matches!(due, Due::In(_)) {
+                    // Where nobody watches, nobody is to be spared, and nobody would ring the alarm either.
+                    inner.lane.rang();
+                }
                 if inner.lane.put_out(now) {
                     inner.listeners.wake(self.topic());
                 }
@@ -396,6 +399,11 @@ mod tests {
         assert!(feed.live_after(10, &mut seen).is_none(), "event 11 comes first");
         let piece = feed.live_after(11, &mut seen).expect("news");
         assert!(!piece.whole && piece.items.len() == 1, "nobody watches, so it went out at once");
+        feed.say(&Author::System, "a", ", it");
+        feed.say(&Author::System, "a", " is");
+        let late = feed.live_after(11, &mut 0).expect("news");
+        assert!(late.whole && String::from_utf8_lossy(&late.items[0]).contains("Dear all, it is"), "however often");
+        feed.live_after(11, &mut seen).expect("the same");
         feed.expect_end("a");
         feed.publish([News { ends: Ends::Stream("a".to_owned()), ..news("12") }]);
         let end = feed.live_after(12, &mut seen).expect("news");
