@@ -91,6 +91,17 @@ pub enum Reading {
     Ended(Fault),
 }
 
+/// What [`Feed::retire`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retired {
+    /// Somebody watches.
+    No,
+    /// It ends with this.
+    Now,
+    /// It had ended before, and those who watch are being told why.
+    Before,
+}
+
 impl Feed {
     /// The feed of a mission that stands as `beginning` says.
     pub fn new(
@@ -128,16 +139,20 @@ impl Feed {
         self.lock().ring.typical_bytes(events)
     }
 
-    /// Ends the feed if nobody watches; says whether it did. Nobody can begin to watch it from then on.
-    pub fn retire(&self) -> bool {
+    /// Ends the feed if nobody watches. Nobody can begin to watch it from then on.
+    pub fn retire(&self) -> Retired {
         let mut inner = self.lock();
-        if inner.listeners.is_empty() {
-            inner.ended.get_or_insert_with(crate::mission::restarting);
+        if inner.ended.is_some() {
+            return Retired::Before;
         }
-        inner.ended.is_some()
+        if !inner.listeners.is_empty() {
+            return Retired::No;
+        }
+        inner.ended = Some(crate::mission::restarting());
+        Retired::Now
     }
 
-    /// Takes [`Feed::retire`] back: its mission stays after all.
+    /// Takes [`Retired::Now`] back: its mission stays after all.
     pub fn reopen(&self) {
         self.lock().ended = None;
     }

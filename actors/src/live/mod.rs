@@ -49,7 +49,7 @@ pub use batch::Batch;
 pub use board::{Change, Shown};
 pub use boards::{Boards, Shelf, ShownMission};
 pub use faults::{Harm, Plan};
-pub use feed::{Feed, FeedBeginning, FeedRules, Reading};
+pub use feed::{Feed, FeedBeginning, FeedRules, Reading, Retired};
 pub use hub::{Hub, HubHandle, Seat};
 pub use hubs::Hubs;
 pub use lane::LiveNews;

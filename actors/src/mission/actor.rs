@@ -29,7 +29,7 @@ use super::{
     messages::{Committed, Why},
 };
 use crate::{
-    live::{Ends, Feed, News},
+    live::{Ends, Feed, News, Retired},
     world::World,
 };
 
@@ -320,7 +320,7 @@ impl Handler<Execute> for MissionActor {
         {
             // The refusal may rest on something that is not on disk yet, so it waits for it.
             self.queue(InFlight::Behind(Answer::Command(asker, Err(fault))), ctx);
-            if self.state.mission.is_none() && self.in_flight.is_empty() && self.feed.retire() {
+            if self.state.mission.is_none() && self.in_flight.is_empty() && self.feed.retire() != Retired::No {
                 // It was never made.
                 self.end(Why::Passivated, ctx);
             }
@@ -369,13 +369,17 @@ impl Handler<Passivate> for MissionActor {
 
     fn handle(&mut self, message: Passivate, ctx: &mut Self::Context) {
         // Nobody can begin to watch a feed that is retired: whoever wants to finds the mission anew.
-        if self.in_flight.is_empty() && self.agent.is_idle() && self.feed.retire() {
-            if message.last_use.leave(message.before) {
+        if !self.in_flight.is_empty() || !self.agent.is_idle() {
+            return;
+        }
+        match self.feed.retire() {
+            Retired::No => {}
+            Retired::Now | Retired::Before if message.last_use.leave(message.before) => {
                 self.end(Why::Passivated, ctx);
-            } else {
-                // Somebody's message is on its way.
-                self.feed.reopen();
             }
+            // Somebody's message is on its way.
+            Retired::Now => self.feed.reopen(),
+            Retired::Before => {}
         }
     }
 }

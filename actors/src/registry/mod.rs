@@ -155,10 +155,12 @@ pub(crate) fn index_fault(error: &IndexError) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use flightdeck_protocol::{Timestamp, operations::Logs};
+    use serde_json::json;
     use tokio::task::yield_now;
 
     use super::*;
-    use crate::stage::play;
+    use crate::{live::Reading, mission::Passivate, stage::play};
 
     #[test]
     fn what_is_being_started_when_everything_is_to_stop_does_not_start() {
@@ -183,6 +185,25 @@ mod tests {
             let fault = found.await.unwrap().expect("a refusal");
             assert_eq!(fault.code, Code::MissionRestarting);
             assert_eq!(registry.in_memory(), 0, "it was started, and nobody stops it");
+        });
+    }
+
+    #[test]
+    fn a_deleted_mission_stays_deleted_for_those_who_watch_also_when_it_is_used_once_more() {
+        play(|stage| async move {
+            let (mission, organization) = (stage.mission().await, stage.ann.person.organization.id);
+            let handle = stage.desk.registry.find(mission, organization).await.unwrap();
+            let long_ago = Timestamp::from_millis(0);
+            let passivate = || Passivate { last_use: handle.last_use.clone(), before: long_ago };
+            handle.addr.send(passivate()).await.unwrap();
+            assert!(!handle.feed.has_ended(), "it was used since, and stays");
+            stage.call("mission.delete", json!({"mission": mission})).await;
+            stage.desk.registry.settled(mission).await;
+            handle.addr.send(passivate()).await.unwrap();
+            let Reading::Ended(fault) = handle.feed.read(handle.feed.head(), 100, Logs::Every) else {
+                panic!("whoever is slow never hears that it is over")
+            };
+            assert_eq!(fault.code, Code::MissionNotFound);
         });
     }
 }
