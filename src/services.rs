@@ -23,7 +23,7 @@ use flightdeck_actors::{
 use flightdeck_data::{
     answers::Answers,
     documents::Documents,
-    inbox::Inbox,
+    inbox::{ENDS, Inbox},
     index::Index,
     journal::{History, Journal, JournalOptions},
     mission::RestartPolicy,
@@ -200,7 +200,8 @@ fn rules(settings: &Settings) -> SessionRules {
             command_burst: settings.command_burst,
             idem_calls: settings.idem_calls,
             live_interval_ms: settings.live_interval_ms,
-            list_items: 500,
+            // Whoever watches their inbox sees all ends of missions that wait for them.
+            list_items: ENDS as u32,
         },
         heartbeat: Heartbeat { interval_ms: settings.heartbeat_interval_ms, timeout_ms: settings.heartbeat_timeout_ms },
         resume: ResumeBounds { events: settings.resume_events, bytes: settings.resume_bytes },

@@ -105,7 +105,12 @@ impl Stage {
 
     /// The admin calls an operation.
     pub(crate) async fn call(&self, method: &str, params: Value) -> Value {
-        call(&self.desk, Some(&self.ann), method, params).await
+        self.call_as(&self.ann, method, params).await
+    }
+
+    /// Somebody calls an operation.
+    pub(crate) async fn call_as(&self, who: &Caller, method: &str, params: Value) -> Value {
+        call(&self.desk, Some(who), method, params).await
     }
 
     /// A mission.

@@ -103,16 +103,16 @@ impl Inbox {
         Write::remove(Space::Inbox, key(whose, id))
     }
 
-    /// The writes that make room for one more end of a mission.
+    /// What is to be removed to make room for one more end of a mission: the oldest.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn make_room(&self, person: UserId) -> Result<Vec<Write>, InboxError> {
+    pub fn make_room(&self, person: UserId) -> Result<Vec<Uuid>, InboxError> {
         let (mut kept, mut old) = (1, Vec::new());
         self.scan(Whose::Person(person), None, &mut |key, _| {
             kept += 1;
             if kept > ENDS {
-                old.push(Write::remove(Space::Inbox, key));
+                old.push(id_in(key));
             }
             ControlFlow::Continue(())
         })?;
@@ -146,7 +146,7 @@ impl Inbox {
                     whole = false;
                     return ControlFlow::Break(());
                 }
-                let id = key.get(17..).and_then(|id| Uuid::from_slice(id).ok()).unwrap_or_default();
+                let id = id_in(key);
                 if let Some((seq, json)) = read(id, value) {
                     found += 1;
                     items.push(Listed { id, seq, place: Reverse(id), json: Bytes::copy_from_slice(json) });
@@ -265,6 +265,11 @@ fn key(whose: Whose, id: Uuid) -> Vec<u8> {
         Whose::Person(person) => (2, person.as_bytes()),
     };
     [&[kind], whose.as_slice(), id.as_bytes()].concat()
+}
+
+/// The id in a key.
+fn id_in(key: &[u8]) -> Uuid {
+    key.get(17..).and_then(|id| Uuid::from_slice(id).ok()).unwrap_or_default()
 }
 
 /// The position and the JSON of an entry.
