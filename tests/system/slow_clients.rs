@@ -146,7 +146,7 @@ async fn who_asks_much_and_reads_nothing_is_let_go_and_costs_the_others_nothing(
 }
 
 #[tokio::test]
-async fn answers_that_nobody_reads_are_not_kept_and_the_client_is_told_to_come_back() {
+async fn answers_that_nobody_reads_are_not_kept_and_neither_is_their_connection() {
     let scene = Scene::set(&[]).await;
     let (_, ask) = talkative(&scene.server, &scene.ann).await;
     let mut slow = RawSocket::narrow(&scene.server, &scene.ann.token).await;
@@ -157,10 +157,8 @@ async fn answers_that_nobody_reads_are_not_kept_and_the_client_is_told_to_come_b
         quick.send_all([ask.clone()]).await;
         assert_eq!(quick.response().await["result"]["items"].as_array().map(Vec::len), Some(100));
     }
-    // It reads at last: what was on its way, and then why there is no more.
-    let closing = slow.goodbye().await;
-    assert_eq!(closing.code, Close::TooSlow.code());
-    assert!(closing.reconnect_after_ms.is_some());
+    // It never reads, and is rid of its connection all the same: the goodbye does not wait for that.
+    slow.breaks_off_unread().await;
     scene.ends_well().await;
 }
 

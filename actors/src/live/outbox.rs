@@ -38,7 +38,7 @@ pub enum Outgoing {
 /// What waits to be sent to one session.
 ///
 /// Bounds: answers by [`ANSWER_BYTES`] and [`ANSWER_MESSAGES`] (beyond: the
-/// session is closed as too slow); watches need none, since they are cursors.
+/// session is cut off as too slow); watches need none, since they are cursors.
 pub struct Outbox {
     inner: RefCell<Inner>,
     hub: Rc<Hub>,
@@ -144,9 +144,9 @@ impl Outbox {
         let full = inner.answer_bytes > ANSWER_BYTES || inner.answers.len() > ANSWER_MESSAGES as usize;
         // One answer may be as large as it is: it was asked for, and is built already.
         if full && inner.answers.len() > 1 {
-            inner.answers.clear();
-            inner.answer_bytes = 0;
-            inner.closing = Some(Close::TooSlow);
+            drop(inner);
+            // Who does not read would not read what the watches have to say either.
+            return self.cut_off(Close::TooSlow);
         }
         inner.wake();
     }
@@ -165,9 +165,15 @@ impl Outbox {
         self.tell_cut_off();
     }
 
-    /// Has `then` done when the session is cut off: what was handed on before is to end as well.
+    /// Has `then` done when the session is cut off, or at once if it was: what was handed on before is to end as well.
     pub fn when_cut_off(&self, then: impl FnOnce() + 'static) {
         self.inner.borrow_mut().cut_off = Some(Box::new(then));
+        let inner = self.inner.borrow();
+        let is_cut_off = inner.muted && inner.closing.is_some();
+        drop(inner);
+        if is_cut_off {
+            self.tell_cut_off();
+        }
     }
 
     fn tell_cut_off(&self) {
@@ -286,9 +292,13 @@ impl Outbox {
         if self.is_closing() {
             return;
         }
+        self.send(answer);
+        if self.is_closing() {
+            // The answer was one too many.
+            return;
+        }
         let sub: Rc<str> = sub.into();
         let ticket = self.hub.register(watch.topic(), watch.source(), self, sub.clone());
-        self.send(answer);
         let mut inner = self.inner.borrow_mut();
         inner.begun += 1;
         let number = inner.begun;

@@ -206,7 +206,7 @@ impl Session {
     fn has_ended(&self) -> bool {
         let expires_at = self.core.caller.borrow().as_ref().map(|caller| caller.expires_at);
         if expires_at.is_some_and(|expires_at| Timestamp::now() >= expires_at) {
-            self.close(Close::TokenExpired);
+            self.core.outbox.cut_off(Close::TokenExpired);
         }
         self.core.look_again();
         self.core.outbox.is_leaving()
@@ -220,8 +220,8 @@ impl Session {
         let heartbeat = &core.rules.heartbeat;
         let expires_at = core.caller.borrow().as_ref().map(|caller| caller.expires_at);
         match expires_at {
-            None if core.began.elapsed() > core.rules.open_timeout => return self.close(Close::OpenTimeout),
-            Some(expires_at) if Timestamp::now() >= expires_at => return self.close(Close::TokenExpired),
+            None if core.began.elapsed() > core.rules.open_timeout => return core.outbox.cut_off(Close::OpenTimeout),
+            Some(expires_at) if Timestamp::now() >= expires_at => return core.outbox.cut_off(Close::TokenExpired),
             _ => {}
         }
         if core.heard.get().elapsed() > Duration::from_millis(heartbeat.timeout_ms) {

@@ -1,17 +1,21 @@
 //! Sessions at a desk of their own, in moments that no client can hit at will.
 
-use std::sync::mpsc;
+use std::{cell::Cell, rc::Rc, sync::mpsc};
 
 use flightdeck_data::{people::AccessChange, store::Space};
 use flightdeck_protocol::{
-    Code, MissionId, SessionId, UserId,
+    Code, MissionId, SessionId, Timestamp, UserId,
     model::{Person, Role},
+    notification::Close,
 };
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::yield_now};
 
 use super::Session;
-use crate::stage::{Stage, play};
+use crate::{
+    live::ANSWER_MESSAGES,
+    stage::{Stage, play},
+};
 
 const KINDS: [&str; 3] = ["mission", "missions", "inbox"];
 
@@ -304,6 +308,39 @@ fn what_was_said_before_a_watch_was_ended_was_said() {
                 Some(4) => refused(&told, Code::SubscriptionNotFound),
                 _ => assert_eq!(told["result"], json!({}), "{told}"),
             }
+        }
+    });
+}
+
+/// What ends a session for its client.
+type Blow = fn(&Session);
+
+fn expire(session: &Session) {
+    session.core.caller.borrow_mut().as_mut().unwrap().expires_at = Timestamp::now();
+}
+
+#[test]
+fn who_is_cut_off_is_told_so_before_anything_that_waits_and_is_nowhere_any_more() {
+    let blows: [(Blow, Close); 3] = [
+        (|session| (expire(session), session.tick()).1, Close::TokenExpired),
+        (|session| (expire(session), session.asks(9, "session.ping", json!({}))).1, Close::TokenExpired),
+        (|session| (0..=ANSWER_MESSAGES).for_each(|_| session.outbox().send("{}")), Close::TooSlow),
+    ];
+    play(|stage| async move {
+        let mission = stage.mission().await;
+        for (blow, close) in blows {
+            let session = stage.session(&stage.ann);
+            watch(&session, 1, "mission", "a", mission);
+            session.answer_to(1).await;
+            let line = Rc::new(Cell::new(0));
+            let ended = line.clone();
+            session.outbox().when_cut_off(move || ended.update(|ended| ended + 1));
+            session.asks(2, "session.ping", json!({}));
+            blow(&session);
+            assert_eq!(line.get(), 1, "{close:?}: the connection has its end in sight");
+            assert!(session.outbox().places().is_empty(), "{close:?}");
+            assert_eq!(session.tells().await.unwrap()["params"]["code"], close.code());
+            assert_eq!(session.tells().await, Err(close.code()));
         }
     });
 }
