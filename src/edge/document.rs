@@ -9,12 +9,16 @@ use actix_web::{
 };
 use flightdeck_data::documents::{DocumentError, Documents};
 use flightdeck_protocol::{Code, Fault, model::Document};
+use futures_util::StreamExt as _;
 
-/// The bytes of `document`, or the part of it that `request` asks for.
+use super::openings;
+
+/// The bytes of `document`, or the part of it that `request` asks for; no more of them once `may_have_it` says no.
 pub(super) async fn download(
     documents: &Documents,
     document: &Document,
     request: &HttpRequest,
+    may_have_it: impl Fn() -> bool + 'static,
 ) -> Result<HttpResponse, Fault> {
     let tag = EntityTag::new_strong(document.sha256.clone());
     if is_known(request, &tag) {
@@ -39,6 +43,10 @@ pub(super) async fn download(
         }
         None => HttpResponse::Ok(),
     };
+    let tether = openings::only_while(request, may_have_it);
+    let bytes = bytes.inspect(move |_| {
+        let _until_the_last = &tether;
+    });
     let length = range.map_or(document.size, |range| range.end - range.start);
     Ok(response
         .content_type(document.media_type.as_str())

@@ -34,16 +34,14 @@ fn end_soon(line: &Weak<Socket>) {
     let Some(line) = line.upgrade().map(Line) else { return };
     actix_rt::spawn(async move {
         tokio::time::sleep(GRACE).await;
-        line.reset();
+        reset(&line.0);
     });
 }
 
-impl Line {
-    /// Ends the connection. What the kernel has yet to send is forgotten.
-    fn reset(&self) {
-        let ended = self.0.set_linger(Some(Duration::ZERO)).and_then(|()| self.0.shutdown(Shutdown::Both));
-        if let Err(error) = ended {
-            tracing::debug!(%error, "a connection that was cut off had ended");
-        }
+/// Ends the connection. What the kernel has yet to send is forgotten.
+pub(super) fn reset(socket: &Socket) {
+    let ended = socket.set_linger(Some(Duration::ZERO)).and_then(|()| socket.shutdown(Shutdown::Both));
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection that was cut off had ended");
     }
 }

@@ -22,7 +22,12 @@ use actix_web::{
 };
 use bytes::Bytes;
 use socket2::{SockRef, Socket};
-use tokio::{net::TcpStream, time::Instant};
+use tokio::{net::TcpStream, task::JoinHandle, time::Instant};
+
+use super::line;
+
+/// How often it is looked whether somebody may stay.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// A connection that is not upgraded.
 pub(super) struct Opening {
@@ -71,6 +76,32 @@ async fn cut_off(opening: Weak<Opening>, patience: Duration) {
             let _ = socket.shutdown(Shutdown::Both);
             return;
         }
+    }
+}
+
+/// Ends the connection of `request` once `may_stay` says no, for as long as what is given back is kept.
+///
+/// It is asked by the clock: who reads slowly asks for nothing more of what was begun, and has some of it before them.
+pub(super) fn only_while(request: &HttpRequest, may_stay: impl Fn() -> bool + 'static) -> Option<Tether> {
+    let opening = Rc::downgrade(request.conn_data::<Rc<Opening>>()?);
+    Some(Tether(actix_rt::spawn(async move {
+        while may_stay() {
+            tokio::time::sleep(LOOK).await;
+        }
+        if let Some(opening) = opening.upgrade()
+            && let Some(socket) = &*opening.socket.borrow()
+        {
+            line::reset(socket);
+        }
+    })))
+}
+
+/// What a connection hangs on: see [`only_while`].
+pub(super) struct Tether(JoinHandle<()>);
+
+impl Drop for Tether {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

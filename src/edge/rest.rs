@@ -97,7 +97,11 @@ async fn answer(
     let (_, call) = edge.desk.read(descriptor.method, &params, caller.as_ref(), Via::Rest)?;
     match edge.desk.call(call, caller.as_ref()).await? {
         Answer::Json(json) => Ok(reply::json_bytes(route.status, json)),
-        Answer::File(file) => document::download(edge.desk.documents(), &file, request).await,
+        Answer::File(file) => {
+            let caller = caller.ok_or_else(|| Fault::new(Code::Unauthenticated, "nobody is signed in"))?;
+            let may_have_it = edge.desk.stays(&caller);
+            document::download(edge.desk.documents(), &file, request, may_have_it).await
+        }
     }
 }
 

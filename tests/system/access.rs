@@ -9,7 +9,7 @@ use flightdeck_protocol::{
 use reqwest::Method;
 use serde_json::json;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
     net::TcpStream,
 };
 
@@ -27,6 +27,14 @@ nth = 0
 while True:
     nth += 1
     say(type='activity', message=f'line {nth}')
+";
+
+/// Delivers what no connection takes at once.
+const DELIVERING: &str = r"
+with open('large.txt', 'w') as large:
+    large.write('0123456789abcde\n' * (2 << 20))
+say(type='document', name='large.txt', path='large.txt')
+say(type='done')
 ";
 
 /// Asks, and waits for whatever comes.
@@ -212,6 +220,32 @@ async fn whose_account_is_closed_in_the_middle_of_a_large_answer_gets_no_more_of
     let mut quick = RawSocket::open(&server, &ann.token).await;
     quick.send(ask).await;
     assert_eq!(quick.response().await["result"]["items"].as_array().map(Vec::len), Some(MESSAGES));
+}
+
+#[tokio::test]
+async fn whose_account_is_closed_in_the_middle_of_a_download_gets_no_more_of_it() {
+    let server = Scripts::new().agent("deliver", DELIVERING).serve(&[]).await;
+    let ann = server.admin("ann").await;
+    let mel = server.member(&ann, Role::Viewer, "mel").await;
+    let mission = server.started(&ann, Some("deliver"), json!({})).await;
+    let document = server.end_of(&ann, mission).await.documents.remove(0);
+    let size = usize::try_from(document.size).expect("a size");
+    let path = format!("/api/documents/{}/download", document.id);
+
+    let mut slow = TcpStream::connect(server.address()).await.expect("a connection");
+    let ask = format!("GET {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\n\r\n", mel.token);
+    slow.write_all(ask.as_bytes()).await.expect("a request");
+    let mut begun = [0; 1_000];
+    within("its beginning", slow.read_exact(&mut begun)).await.expect("the beginning");
+    assert!(begun.starts_with(b"HTTP/1.1 200"));
+
+    server.set_active(&ann, &mel, false).await;
+    within("the end, though nothing is read", slow.ready(Interest::ERROR)).await.expect("an end");
+    let mut rest = Vec::new();
+    slow.read_to_end(&mut rest).await.expect_err("it breaks off");
+    assert!(rest.len() < size / 2, "{} of {size} came after the end", rest.len());
+    // Somebody who may still have it gets all of it.
+    assert_eq!(server.get(&ann, &path, &[]).await.body.len(), size);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ mod guarded;
 mod inbox;
 mod missions;
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 use bytes::Bytes;
 use flightdeck_data::{
@@ -139,6 +139,21 @@ impl Desk {
             return Err(Fault::new(Code::TokenRevoked, "this sign-in has ended; sign in again with auth.login"));
         }
         Ok(person)
+    }
+
+    /// Whether `caller` has not lost access, to be asked again and again while they are given something that takes
+    /// long. They are looked up only when something may have changed; what cannot be looked up is no.
+    pub fn stays(self: &Arc<Self>, caller: &Caller) -> impl Fn() -> bool + use<> {
+        let (desk, person, session) = (self.clone(), caller.person.id, caller.session);
+        let seen = Cell::new(None);
+        move || {
+            let changes = Some(desk.hubs.changes(person, session));
+            let stays = seen.get() == changes || desk.owner(person, session, Timestamp::now()).is_ok();
+            if stays {
+                seen.set(changes);
+            }
+            stays
+        }
     }
 
     /// Reads a call: the method's name, its rights, its parameters.
