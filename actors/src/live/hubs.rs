@@ -42,17 +42,21 @@ impl Hubs {
     /// Something changed of what people may do: every session hears of it, also
     /// those that ask for nothing. Waits for nobody.
     pub(crate) fn access_changed(&self, change: AccessChange) {
-        // First of all, so that whatever those whom it concerns ask for from now on is looked at anew.
+        self.count(&change);
+        let change = Arc::new(change);
+        self.all().iter().for_each(|hub| hub.access_changed(change.clone()));
+    }
+
+    /// First of all, so that whatever those whom it concerns ask for from now on is looked at anew.
+    pub(crate) fn count(&self, change: &AccessChange) {
         let count = |id: Uuid| {
             self.counter(id).fetch_add(1, Ordering::SeqCst);
         };
-        match &change {
+        match change {
             AccessChange::Ended(sessions) => sessions.iter().for_each(|session| count(session.0)),
             AccessChange::EndedAll(person) => count(person.0),
             AccessChange::Person(person) => count(person.id.0),
         }
-        let change = Arc::new(change);
-        self.all().iter().for_each(|hub| hub.access_changed(change.clone()));
     }
 
     /// How many changes there were that may concern `person`, and how many that may concern their sign-in `session`.

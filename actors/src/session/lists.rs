@@ -74,8 +74,14 @@ impl Session {
         caller: &Caller,
     ) -> Result<(), Fault> {
         let boards = &self.core.desk.registry.world().boards;
-        let (mut watch, items) = ListWatch::begin(sub, list, limit, boards, caller.person.organization.id).await?;
-        making.may_stand()?;
+        let (mut watch, items) = loop {
+            let begun = ListWatch::begin(sub, list.clone(), limit, boards, caller.person.organization.id).await?;
+            making.may_stand()?;
+            // What has just been learned of its owner can make it another list.
+            if !list.is_outdated() {
+                break begun;
+            }
+        };
         watch.listen(self.core.hub.handle());
         self.core.outbox.watch(sub, response(id, &watching(sub, &items)), Box::new(watch));
         Ok(())
@@ -85,4 +91,63 @@ impl Session {
 fn watching(sub: &str, items: &Bytes) -> Vec<u8> {
     let head = format!("{{\"sub\":{},\"items\":", Value::from(sub));
     [head.as_bytes(), items, b"}"].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use flightdeck_data::{
+        inbox::{Change, Filed, Whose},
+        people::{AccessChange, AccountUpdate},
+        store::{Space, Write},
+    };
+    use flightdeck_protocol::{
+        Timestamp,
+        model::{InboxItem, InboxKind, Role},
+    };
+    use serde_json::json;
+    use tokio::task::yield_now;
+    use uuid::Uuid;
+
+    use crate::stage::{Stage, play};
+
+    /// Something waits for everyone in the organization who may answer.
+    async fn ask(stage: &Stage) {
+        let (id, mission, at) = (Uuid::from_u128(1), stage.mission().await, Timestamp::now());
+        let (kind, title, options) = (InboxKind::Approval, "A mission".to_owned(), Vec::new());
+        let item = InboxItem { id, kind, mission, title, at, prompt: Some("May I?".to_owned()), options };
+        let json = serde_json::to_vec(&item).unwrap();
+        let whose = Whose::Organization(stage.ann.person.organization.id);
+        let write = Change::Put(Filed { whose, seq: 1, item }).write(&json);
+        stage.desk.registry.world().journal.write(vec![write]).await.unwrap();
+    }
+
+    #[test]
+    fn an_inbox_begins_with_what_its_owner_may_see_by_then() {
+        play(|stage| async move {
+            ask(&stage).await;
+            let mel = stage.member(Role::Approver, "mel").await;
+            let session = stage.session(&mel);
+            session.asks(1, "inbox.watch", json!({"sub": "before"}));
+            assert_eq!(session.answer_to(1).await["result"]["items"].as_array().unwrap().len(), 1);
+
+            // She becomes a viewer, and her session hears of that only when it looks.
+            let (organization, update) =
+                (mel.person.organization.id, AccountUpdate { role: Some(Role::Viewer), ..AccountUpdate::default() });
+            let quietly = stage.desk.sign_ins.clone().telling(|_| {});
+            let viewer = quietly.update_account(organization, mel.person.id, update).await.unwrap();
+            stage.store.hold_commits();
+            let journal = stage.desk.registry.world().journal.clone();
+            let writing = actix_rt::spawn(async move { journal.write(vec![Write::put(Space::Meta, "a", "b")]).await });
+            yield_now().await;
+            stage.store.wait_until_held();
+            session.asks(2, "inbox.watch", json!({"sub": "meanwhile"}));
+            yield_now().await;
+            stage.desk.hubs.count(&AccessChange::Person(Box::new(viewer)));
+            stage.store.release_commits();
+            writing.await.unwrap().unwrap();
+            assert_eq!(session.answer_to(2).await["result"]["items"], json!([]), "it is no longer hers to see");
+            let watches = session.outbox().view().watches;
+            assert_eq!(watches.len(), 2, "{watches:?}");
+        });
+    }
 }
