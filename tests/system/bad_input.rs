@@ -140,6 +140,9 @@ async fn parameters_that_do_not_fit_are_refused() {
         ("activity.add", json!({"mission": mission, "message": "a", "step": mission}), Code::StepNotFound),
         ("activity.add", json!({"mission": mission, "message": "a", "details": "x".repeat(17_000)}), Code::TooLarge),
         ("activity.list", json!({"mission": mission, "limit": 1_000}), Code::InvalidValue),
+        ("activity.add", json!({"mission": mission, "message": "a", "details": nested(65)}), Code::TooLarge),
+        ("mission.create", json!({"title": "a", "input": {"a": nested(64)}}), Code::TooLarge),
+        ("mission.complete", json!({"mission": mission, "result": nested(65)}), Code::TooLarge),
         ("message.send", json!({"mission": mission, "text": "x".repeat(16_001)}), Code::TooLarge),
         ("message.send", json!({"mission": mission, "text": ""}), Code::InvalidValue),
         ("step.add", json!({"mission": mission, "title": "x".repeat(501)}), Code::TooLarge),
@@ -160,6 +163,31 @@ async fn parameters_that_do_not_fit_are_refused() {
         server.refuses(ann, *mission, method, params, code).await;
     }
     scene.ends_well().await;
+}
+
+/// Arrays within each other.
+fn nested(depth: usize) -> Value {
+    (0..depth).fold(json!("core"), |inner, _| json!([inner]))
+}
+
+#[tokio::test]
+async fn what_is_as_deep_as_may_be_can_be_read_by_everybody_and_from_disk() {
+    let mut scene = Scene::set(&["--snapshot-events", "1"]).await;
+    let Scene { server, ann, mission, watcher, socket } = &mut scene;
+    let deep = json!({"mission": mission, "message": "deep", "details": nested(64)});
+    let seq = socket.call("activity.add", deep).await["result"]["seq"].as_u64().expect("a position");
+    watcher.reach(seq).await;
+    let pointing = |depth| json!({"mission": mission, "cursor": nested(depth)});
+    socket.call("mission.watch", json!({"mission": mission, "sub": "a"})).await;
+    assert_eq!(socket.refused("presence.set", pointing(65)).await.code, Code::TooLarge);
+    assert_eq!(socket.call("presence.set", pointing(64)).await["result"], json!({}));
+
+    server.kill_nine().await;
+    server.start_again().await;
+    let found = server.look(ann, *mission).await;
+    assert_eq!(found.activity.last().and_then(|last| last.details.clone()), Some(nested(64)));
+    assert!(!server.log().contains("a snapshot makes no sense"), "it is read from its start");
+    server.still_works(ann).await;
 }
 
 #[tokio::test]

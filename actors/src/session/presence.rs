@@ -1,11 +1,10 @@
 //! How a session says what its person does in a mission that it watches.
 
-use flightdeck_data::mission::State;
+use flightdeck_data::mission::{State, check_json};
 use flightdeck_protocol::{
     Code, Fault, MissionId,
     operations::{Empty, LooksAt, PresenceSet},
 };
-use serde_json::Value;
 
 use super::Session;
 use crate::{
@@ -37,7 +36,7 @@ impl Session {
 
     /// Shows others what the person does: all that is said, or, where any of it is wrong, nothing.
     pub(super) async fn set_presence(&self, set: PresenceSet, Word { place, said }: Word) -> Result<Empty, Fault> {
-        set.cursor.as_ref().map_or(Ok(()), check_cursor)?;
+        set.cursor.as_ref().map_or(Ok(()), |at| check_json("cursor", at, CURSOR_BYTES))?;
         let head = place.feed().head();
         if set.seen_seq.is_some_and(|seq| seq > head) {
             let message = format!("the mission's newest event is {head}; nobody has seen further");
@@ -50,15 +49,6 @@ impl Session {
         place.show(said, &set);
         Ok(Empty {})
     }
-}
-
-fn check_cursor(at: &Value) -> Result<(), Fault> {
-    let bytes = at.to_string().len();
-    if bytes > CURSOR_BYTES {
-        let message = format!("a cursor is {CURSOR_BYTES} bytes of JSON at most, and this has {bytes}; say it shorter");
-        return Err(Fault::new(Code::TooLarge, message).on("cursor"));
-    }
-    Ok(())
 }
 
 /// What is looked at is there; `None` where the mission is not.

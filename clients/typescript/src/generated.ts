@@ -41,7 +41,7 @@ export interface Activity {
 
 /** An activity to log. */
 export interface ActivityAdd {
-  /** Anything more, 16 KiB of JSON at most. */
+  /** Anything more, 16 KiB of JSON at most, and 64 arrays and objects within each other. */
   details?: unknown;
   /** A sentence of 1 to 4,000 characters. */
   message: string;
@@ -985,7 +985,7 @@ export interface MissionNew {
   agent?: string;
   /** When it is expected to end. */
   estimated_at?: Timestamp;
-  /** What the agent is given to work with, 32 KiB of JSON at most. Name secrets in it, never write them. */
+  /** What the agent is given to work with: a JSON object of 32 KiB and 64 levels at most. Name secrets in it, never write them. */
   input?: unknown;
   /** How urgent it is. */
   priority?: Priority;
@@ -1227,7 +1227,7 @@ export interface Position {
 
 /** What others are to see of a person in a mission that the session watches: the fields that are present. */
 export interface PresenceSet {
-  /** Where the person points, in the clients' own terms, 1 KiB of JSON at most; null for nowhere. */
+  /** Where the person points, in the clients' own terms, 1 KiB of JSON and 64 levels at most; null for nowhere. */
   cursor?: unknown;
   /** What the person looks at. */
   looks_at?: LooksAt;

@@ -20,6 +20,9 @@ pub const NAME: usize = 64;
 pub const SENTENCE: usize = 4_000;
 /// Characters of a message between people and agents.
 pub const TEXT: usize = 16_000;
+/// Arrays and objects within each other in JSON of any shape. Readers of JSON stop at 128, and what is stored here goes
+/// out with some of its own around it: what nobody can read must not come in.
+pub const JSON_DEPTH: usize = 64;
 /// Bytes of a mission's input, and of its result, as JSON.
 pub const INPUT_BYTES: usize = 32 * 1024;
 /// Bytes of an activity's details, as JSON.

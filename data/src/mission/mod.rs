@@ -18,4 +18,5 @@ mod proptests;
 pub use command::{AgentCommand, Command, Delivered};
 pub use decide::{Context, Decision, RestartPolicy, decide};
 pub use effect::{Effect, effects_on_recovery, follow};
+pub use refusal::check_json;
 pub use state::State;

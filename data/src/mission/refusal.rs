@@ -40,12 +40,47 @@ pub(super) fn check_name(field: &str, text: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The value takes at most `max` bytes as JSON.
-pub(super) fn check_json(field: &str, value: &Value, max: usize) -> Result<(), Fault> {
+/// The value takes at most `max` bytes as JSON, and goes no deeper than [`super::limits::JSON_DEPTH`].
+///
+/// # Errors
+/// When it does.
+pub fn check_json(field: &str, value: &Value, max: usize) -> Result<(), Fault> {
+    let (depth, deepest) = (depth(value), super::limits::JSON_DEPTH);
+    if depth > deepest {
+        let message = format!("{field} has {depth} arrays and objects within each other; make it {deepest} at most");
+        return Err(Fault::new(Code::TooLarge, message).on(field));
+    }
     let size = serde_json::to_string(value).map_or(usize::MAX, |json| json.len());
     if size > max {
         let message = format!("{field} has {size} bytes of JSON; shorten it to {max}");
         return Err(Fault::new(Code::TooLarge, message).on(field));
     }
     Ok(())
+}
+
+/// How many arrays and objects stand within each other.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn json_is_bounded_in_bytes_and_in_depth() {
+        let nested = |depth| {
+            (0..depth).fold(json!(1), |inner, nth| if nth % 2 == 0 { json!([inner]) } else { json!({"a": inner}) })
+        };
+        assert_eq!((depth(&json!(1)), depth(&json!([])), depth(&nested(7))), (0, 1, 7));
+        assert_eq!(check_json("a", &nested(64), 1_000), Ok(()));
+        assert_eq!(check_json("a", &nested(65), 1_000).unwrap_err().code, Code::TooLarge);
+        assert_eq!(check_json("a", &json!("four"), 5).unwrap_err().code, Code::TooLarge);
+    }
 }

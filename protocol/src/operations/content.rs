@@ -35,7 +35,7 @@ pub struct ActivityAdd {
     pub activity_type: ActivityType,
     /// A sentence of 1 to 4,000 characters.
     pub message: String,
-    /// Anything more, 16 KiB of JSON at most.
+    /// Anything more, 16 KiB of JSON at most, and 64 arrays and objects within each other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<Value>,
     /// The step that it belongs to.

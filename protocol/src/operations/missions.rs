@@ -25,7 +25,7 @@ pub struct MissionNew {
     /// The agent kind that is to work on it, as set up on the server; absent where people do the work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
-    /// What the agent is given to work with, 32 KiB of JSON at most. Name secrets in it, never write them.
+    /// What the agent is given to work with: a JSON object of 32 KiB and 64 levels at most. Name secrets in it, never write them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Value>,
     /// The name of the template that it follows, for people to know.

@@ -36,7 +36,7 @@ pub struct PresenceSet {
     /// Whether the person is writing. Taken back by itself after 10 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub typing: Option<bool>,
-    /// Where the person points, in the clients' own terms, 1 KiB of JSON at most; null for nowhere.
+    /// Where the person points, in the clients' own terms, 1 KiB of JSON and 64 levels at most; null for nowhere.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Value>,
 }
