@@ -1,9 +1,10 @@
 //! Keeps docs/PROTOCOL.md what the operations table says. `UPDATE_DOCS=1 cargo test -p flightdeck-protocol --test document` rewrites it.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
 
 use flightdeck_protocol::{
     Code,
+    describe::{NOTIFICATIONS, Shapes},
     notification::Close,
     operations::{Over, TABLE, WhileStopping, Who},
 };
@@ -50,6 +51,12 @@ fn document() -> String {
         fields(&mut text, "Parameters", &(descriptor.params)().to_value());
         fields(&mut text, "Answer", &(descriptor.result)().to_value());
     }
+    text.push_str("\n## Notifications\n");
+    for announced in NOTIFICATIONS {
+        let _ = writeln!(text, "\n### `{}`\n\n{}", announced.method, announced.doc);
+        fields(&mut text, "Content", &(announced.params)().to_value());
+    }
+    shapes(&mut text);
     text.push_str("\n## Error codes\n\nEvery operation may also be refused with those of JSON-RPC, `unauthenticated`, `forbidden` and `internal`.\n\n");
     text.push_str("| code | name | kind | HTTP | temporary | what it means |\n|---|---|---|---|---|---|\n");
     for code in Code::ALL {
@@ -68,6 +75,65 @@ fn document() -> String {
     text
 }
 
+/// All that the tables above name.
+fn shapes(text: &mut String) {
+    let all = Shapes::gather("").all;
+    let mut named = BTreeSet::new();
+    all.values().for_each(|schema| names(schema, &mut named));
+    let is_plain = |schema: &Value| schema["properties"].is_null() && schema["oneOf"].is_null();
+    text.push_str("\n## Shapes\n\n| name | type | what it is |\n|---|---|---|\n");
+    for name in named.iter().filter(|name| is_plain(&all[**name])) {
+        let schema = &all[*name];
+        let format = schema["format"].as_str().unwrap_or_default();
+        let _ = writeln!(text, "| {name} | {} ({format}) | {} |", kind(schema), in_a_line(schema));
+    }
+    for name in named.iter().filter(|name| !is_plain(&all[**name])) {
+        let schema = &all[*name];
+        let _ = writeln!(text, "\n### {name}\n\n{}", in_a_line(schema));
+        fields(text, "Fields", schema);
+        let variants = schema["oneOf"].as_array().map_or(&[][..], Vec::as_slice);
+        if variants.iter().all(|variant| variant["const"].is_string()) && !variants.is_empty() {
+            text.push_str("\n| value | what it is |\n|---|---|\n");
+            for variant in variants {
+                let _ = writeln!(text, "| `{}` | {} |", variant["const"].as_str().unwrap(), in_a_line(variant));
+            }
+        } else {
+            variants.iter().for_each(|variant| alternative(text, variant));
+        }
+    }
+}
+
+/// One of the forms of a shape, told by a field that has a value of its own in each.
+fn alternative(text: &mut String, variant: &Value) {
+    let properties = variant["properties"].as_object().expect("an object");
+    let (tag, value) =
+        properties.iter().find_map(|(name, field)| Some((name, field["const"].as_str()?))).expect("a field that tells");
+    let mut others = variant.clone();
+    others["properties"].as_object_mut().unwrap().remove(tag);
+    let _ = writeln!(text, "\n#### `{tag}: \"{value}\"`\n\n{}", in_a_line(variant));
+    fields(text, "Fields", &others);
+}
+
+/// The shapes that a schema names.
+fn names<'a>(schema: &'a Value, named: &mut BTreeSet<&'a str>) {
+    match schema {
+        Value::Object(object) => {
+            for (key, value) in object {
+                match value.as_str() {
+                    Some(name) if key == "$ref" => drop(named.insert(name)),
+                    _ => names(value, named),
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| names(value, named)),
+        _ => {}
+    }
+}
+
+fn in_a_line(schema: &Value) -> String {
+    schema["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|")
+}
+
 fn who(who: Who) -> String {
     match who {
         Who::Anyone => "anyone".to_owned(),
@@ -82,8 +148,7 @@ fn fields(text: &mut String, heading: &str, schema: &Value) {
     let _ = writeln!(text, "\n{heading}:\n\n| name | type | | what it is |\n|---|---|---|---|");
     for (name, field) in properties {
         let needed = if required.contains(&name.as_str()) { "" } else { "optional" };
-        let doc = field["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
-        let _ = writeln!(text, "| `{name}` | {} | {needed} | {doc} |", kind(field));
+        let _ = writeln!(text, "| `{name}` | {} | {needed} | {} |", kind(field), in_a_line(field));
     }
 }
 

@@ -131,7 +131,13 @@ async fn an_end_waits_for_its_owner_until_it_is_put_away_on_any_device() {
     // Nobody else can put it away.
     let dismiss = server.call::<DismissInbox>(&ann, InboxDismiss { item: failed.id }).await;
     assert_eq!(dismiss.err().map(|fault| fault.code), Some(Code::ItemNotFound));
-    server.call::<DismissInbox>(&mel, InboxDismiss { item: failed.id }).await.expect("away with it");
+    let away = json!({"item": failed.id, "idem": "away with it"});
+    for _ in 0..2 {
+        // Whoever missed the answer asks again, and hears the same.
+        assert_eq!(server.rpc(Some(&mel.token), "inbox.dismiss", &away).await["result"], json!({}));
+    }
+    let dismiss = server.call::<DismissInbox>(&mel, InboxDismiss { item: failed.id }).await;
+    assert_eq!(dismiss.err().map(|fault| fault.code), Some(Code::ItemNotFound));
     desk.only(InboxKind::MissionCompleted).await;
     phone.only(InboxKind::MissionCompleted).await;
     let again = server.call::<DismissInbox>(&mel, InboxDismiss { item: failed.id }).await;

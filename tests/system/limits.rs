@@ -70,6 +70,8 @@ async fn who_asks_too_fast_is_refused_what_is_too_much_and_goes_on() {
     let opened = socket.call("session.open", json!({})).await;
     let limits: Limits = serde_json::from_value(opened["result"]["limits"].clone()).expect("limits");
     assert_eq!((limits.commands_per_second, limits.command_burst), (20, 40));
+    assert_eq!((limits.openings_per_second, limits.opening_burst, limits.unnamed_sockets), (2_000, 4_000, 4_096));
+    assert_eq!(limits.open_timeout_ms, 10_000);
     assert_eq!((limits.resume_bytes, limits.idem_calls), (4321, 99));
     assert_eq!((limits.outbox_bytes, limits.outbox_messages), (8 * MEBIBYTE, 4096));
 

@@ -68,7 +68,7 @@ async fn whoever_opens_and_closes_at_once_leaves_nothing_behind() {
         assert!(socket.response().await["result"].is_object());
     }
     let fault = socket.refused("missions.watch", json!({"sub": "one more"})).await;
-    assert_eq!(fault.code, Code::LimitReached);
+    assert_eq!((fault.code, fault.data.retry_after_ms), (Code::LimitReached, Some(1_000)));
     assert_eq!(watched(&server, &ann, &mel).await, kept);
     server.note(&ann, mission, "for those who watch").await.expect("a note");
     let events = socket.notice("mission.events").await;

@@ -2,15 +2,16 @@
 
 use flightdeck_data::inbox::{self, Inbox, Whose};
 use flightdeck_protocol::{
-    Code, Fault,
-    operations::{Empty, InboxDismiss, InboxPage, InboxQuery},
+    Code, Fault, Timestamp,
+    operations::{DismissInbox, Empty, InboxDismiss, InboxPage, InboxQuery},
 };
 use uuid::Uuid;
 
-use super::{Desk, missions::page_size};
+use super::{Answer, Asking, Desk, answer, missions::page_size};
 use crate::{
     live::{Change, inboxes},
     mission::Caller,
+    once::Claim,
     world::unreadable,
 };
 
@@ -24,7 +25,8 @@ impl Desk {
         Ok(InboxPage { items, next })
     }
 
-    pub(super) async fn dismiss_inbox(&self, dismiss: InboxDismiss, caller: &Caller) -> Result<Empty, Fault> {
+    pub(super) async fn dismiss_inbox(&self, dismiss: InboxDismiss, asking: Asking<'_>) -> Result<Answer, Fault> {
+        let Asking { caller, mut claim, .. } = asking;
         let (world, id) = (self.registry.world(), dismiss.item);
         let mine = Whose::Person(caller.person.id);
         let Some(item) = world.inbox.get(mine, id).map_err(|error| unreadable(&error))? else {
@@ -32,11 +34,17 @@ impl Desk {
         };
         // Its mission may be about to tell those who watch of it; they are to hear first that it came.
         self.registry.settled(item.mission).await;
-        world.journal.write(vec![Inbox::remove(mine, id)]).await.map_err(|error| unreadable(&error))?;
+        let answer = answer::<DismissInbox>(&Empty {})?;
+        let mut writes = vec![Inbox::remove(mine, id)];
+        if let (Some(claim), Answer::Json(json)) = (&mut claim, &answer) {
+            writes.push(claim.keep(json.clone(), Timestamp::now())?);
+        }
+        world.journal.write(writes).await.map_err(|error| unreadable(&error))?;
+        claim.into_iter().for_each(Claim::confirm);
         // Nothing puts it back.
         let gone = Change { id, seq: u64::MAX, now: None };
         world.boards.inbox.publish(caller.person.organization.id, gone);
-        Ok(Empty {})
+        Ok(answer)
     }
 
     /// Why an item that is not the person's own cannot be dismissed.

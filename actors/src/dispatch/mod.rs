@@ -235,7 +235,7 @@ impl Desk {
             Call::ListUsers(_) => answer::<ops::ListUsers>(&self.list_users(who()?)?),
             Call::ListSessions(_) => answer::<ops::ListSessions>(&self.list_sessions(who()?).await?),
             Call::ListInbox(query) => answer::<ops::ListInbox>(&self.list_inbox(query, who()?).await?),
-            Call::DismissInbox(dismiss) => answer::<ops::DismissInbox>(&self.dismiss_inbox(dismiss, who()?).await?),
+            Call::DismissInbox(dismiss) => self.dismiss_inbox(dismiss, asking()?).await,
             Call::DownloadDocument(download) => Ok(Answer::File(self.document(download.document, who()?).await?)),
             call => self.mission_call(call, asking()?).await,
         }

@@ -99,7 +99,7 @@ impl Session {
         let most = core.rules.limits.subscriptions as usize;
         if core.outbox.watches() + core.pending.len() >= most {
             let message = format!("a session can watch {most} things at once; unwatch some first");
-            return Err(Fault::new(Code::LimitReached, message));
+            return Err(Fault::new(Code::LimitReached, message).after(1_000));
         }
         let mark = Mark { kind, unwatched: Rc::default() };
         core.pending.0.borrow_mut().insert(sub.to_owned(), mark.clone());

@@ -702,6 +702,12 @@ export interface Limits {
   live_interval_ms: number;
   /** The size of a message from the client, in bytes. */
   message_bytes: number;
+  /** How long a socket may take to say who it is, in milliseconds. */
+  open_timeout_ms: number;
+  /** The same at once, after a quiet time. */
+  opening_burst: number;
+  /** Sockets of all clients that are let in a second, over time. */
+  openings_per_second: number;
   /**
    * Bytes of answers that wait for a client that does not read; beyond that, and with more than one of them, the
    * session is closed as too slow (4013). What it watches does not count: that waits where it is kept.
@@ -719,6 +725,8 @@ export interface Limits {
   sessions: number;
   /** Watches at once. */
   subscriptions: number;
+  /** Sockets of all clients at once that have not said who they are. */
+  unnamed_sockets: number;
 }
 
 /** What comes first in a list of missions; where two are alike, the newer one. */
@@ -1692,8 +1700,8 @@ export interface Methods {
   "inbox.watch": { params: InboxWatch; result: InboxWatching };
   /** Ends the watch of the inbox. Nothing is sent for it after the answer; one that did not stand yet is refused with `unwatched`. May be refused with `subscription_not_found`. */
   "inbox.unwatch": { params: Unwatch; result: Empty };
-  /** Takes an item out of the caller's inbox. May be refused with `item_not_found`, `invalid_value`. */
-  "inbox.dismiss": { params: InboxDismiss; result: Empty };
+  /** Takes an item out of the caller's inbox. May be refused with `item_not_found`, `invalid_value`, `idem_reused`. */
+  "inbox.dismiss": { params: InboxDismiss & Idem; result: Empty };
   /** Adds a step to a plan. May be refused with `mission_not_found`, `mission_quarantined`, `step_not_found`, `invalid_value`, `limit_reached`, `illegal_transition`, `seq_conflict`, `idem_reused`. */
   "step.add": { params: StepAdd & Idem & IfSeq; result: Ack };
   /** Changes a step: the fields that are present. May be refused with `mission_not_found`, `mission_quarantined`, `step_not_found`, `invalid_value`, `illegal_transition`, `seq_conflict`, `idem_reused`. */
@@ -1773,7 +1781,7 @@ export const METHODS = {
   "inbox.list": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "any", reads: true, idem: false, ifSeq: false },
   "inbox.watch": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "socket", reads: false, idem: false, ifSeq: false },
   "inbox.unwatch": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "socket", reads: false, idem: false, ifSeq: false },
-  "inbox.dismiss": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "any", reads: false, idem: false, ifSeq: false },
+  "inbox.dismiss": { who: ["admin", "officer", "manager", "approver", "viewer"], over: "any", reads: false, idem: true, ifSeq: false },
   "step.add": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: true, ifSeq: true },
   "step.update": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: true, ifSeq: true },
   "step.move": { who: ["admin", "officer", "manager"], over: "any", reads: false, idem: true, ifSeq: true },

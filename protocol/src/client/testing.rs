@@ -111,6 +111,7 @@ impl Peer {
             "limits": {"message_bytes": 1 << 20, "subscriptions": 100, "requests_in_flight": 8,
                        "resume_events": 1000, "resume_bytes": 1 << 20, "outbox_bytes": 1 << 20,
                        "outbox_messages": 100, "sessions": 10, "commands_per_second": 100, "command_burst": 100,
+                       "unnamed_sockets": 64, "open_timeout_ms": 10_000, "openings_per_second": 100, "opening_burst": 100,
                        "idem_calls": 100, "live_interval_ms": 40, "list_items": 500},
             "heartbeat": {"interval_ms": 20_000, "timeout_ms": 60_000},
             "profile": crate::PROFILE, "server": "0",

@@ -61,6 +61,14 @@ pub struct Limits {
     pub outbox_messages: u32,
     /// Live sessions of one person at once.
     pub sessions: u32,
+    /// Sockets of all clients at once that have not said who they are.
+    pub unnamed_sockets: u32,
+    /// How long a socket may take to say who it is, in milliseconds.
+    pub open_timeout_ms: u64,
+    /// Sockets of all clients that are let in a second, over time.
+    pub openings_per_second: u32,
+    /// The same at once, after a quiet time.
+    pub opening_burst: u32,
     /// Requests a second, over time; `session.ping` and notifications of the client count too.
     pub commands_per_second: u32,
     /// Requests at once from a session that was quiet.

@@ -228,7 +228,8 @@ operations! {
     /// Takes an item out of the caller's inbox.
     DismissInbox(InboxDismiss) -> Empty {
         method: "inbox.dismiss", who: READERS, over: Any, rest: [Delete "/api/inbox/{item}" => 200],
-        faults: [ItemNotFound, InvalidValue],
+        faults: [ItemNotFound, InvalidValue, IdemReused],
+        guards: [Idem],
     }
 
     /// Adds a step to a plan.
@@ -374,6 +375,15 @@ mod tests {
             assert!(!fault.message.contains(" at line "), "{fault}");
         }
         assert!(refuse("mission.create", "{}").message.contains("`title`"));
+    }
+
+    #[test]
+    fn what_changes_anything_can_be_named() {
+        let takes_none = ["auth.", "drill.", "fault."];
+        for descriptor in TABLE.iter().filter(|descriptor| !descriptor.reads() && descriptor.over != Over::Socket) {
+            let excepted = takes_none.iter().any(|part| descriptor.method.starts_with(part));
+            assert_eq!(descriptor.guards.contains(&Guard::Idem), !excepted, "{}", descriptor.method);
+        }
     }
 
     #[test]
