@@ -54,13 +54,15 @@ pub(crate) struct Server {
     listening: std::net::SocketAddr,
     handle: actix_web::dev::ServerHandle,
     running: actix_rt::task::JoinHandle<std::io::Result<()>>,
+    /// Brings missions back.
+    resuming: actix_rt::task::JoinHandle<()>,
     terminate: Signal,
     interrupt: Signal,
     drain: Drain,
 }
 
 impl Server {
-    /// Opens everything, listens, and brings back the missions whose agents were at work.
+    /// Opens everything, listens, and begins to bring back the missions whose agents were at work.
     pub(crate) async fn start(settings: &Settings, layout: &Layout) -> anyhow::Result<Self> {
         // Before anyone can know of the server: whoever does may tell it to stop at once.
         let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -78,10 +80,14 @@ impl Server {
         let server = edge::server(edge, listener, services::threads(settings.workers))?;
         let handle = server.handle();
         let running = actix_rt::spawn(server);
-        let resumed = services.desk.registry.resume_agents().await?;
-        if resumed > 0 {
-            tracing::info!(resumed, "missions whose agents were at work go on");
-        }
+        let resume = services.desk.registry.resume_agents()?;
+        // Nobody waits for them: who wants one of them gets it at once, and who tells the server to stop is heeded.
+        let resuming = actix_rt::spawn(async move {
+            let resumed = resume.await;
+            if resumed > 0 {
+                tracing::info!(resumed, "missions whose agents were at work go on");
+            }
+        });
         let desk = services.desk.clone();
         actix_rt::spawn(async move {
             loop {
@@ -96,7 +102,7 @@ impl Server {
             }
         });
         let drain = Drain::new(settings);
-        Ok(Self { services, listening, handle, running, terminate, interrupt, drain })
+        Ok(Self { services, listening, handle, running, resuming, terminate, interrupt, drain })
     }
 
     /// Where it listens.
@@ -113,6 +119,8 @@ impl Server {
                 return ended.context("the server's task died")?.context("the server stopped by itself");
             }
         }
+        // Those that are not back yet stay where they are: the next run brings them.
+        self.resuming.abort();
         let desk = &self.services.desk;
         let in_order = tokio::select! {
             () = self.drain.run(desk) => true,

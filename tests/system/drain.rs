@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use flightdeck_protocol::{
     Code, Fault, MissionId,
     client::{Client, FixedToken, Followed},
+    model::MissionStatus,
     notification::{Close, Closing},
 };
 use futures_util::future::join_all;
@@ -13,7 +14,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Door, Heard, Member, RawSocket, Scripts, Server, Watcher, eventually, fault_of, stored_log, within,
+    Door, Heard, Member, PATIENT, RawSocket, Scripts, Server, Watcher, eventually, fault_of, stored_log, within,
 };
 
 const SOCKETS: usize = 200;
@@ -235,6 +236,31 @@ async fn what_is_under_way_is_answered_before_the_goodbye_and_what_is_new_is_ref
     assert!(server.ended().await.success());
     server.start_again().await;
     assert!(!stored_log(&server, &ann, mission).await.join("\n").contains("too late"));
+}
+
+#[tokio::test]
+async fn a_server_that_is_told_to_stop_while_it_brings_missions_back_stops_and_the_next_run_brings_them() {
+    let mut server = Scripts::new().agent("patient", PATIENT).serve(&[]).await;
+    let ann = server.admin("ann").await;
+    let mut missions = Vec::new();
+    for _ in 0..8 {
+        let mission = server.started(&ann, Some("patient"), json!({})).await;
+        for nth in 0..20 {
+            server.note(&ann, mission, &format!("note {nth}")).await.expect("a note");
+        }
+        missions.push(mission);
+    }
+    server.kill_nine().await;
+    server.start_again().await;
+    // Some are back by now, and some are not.
+    assert!(server.stop().await.success());
+    server.start_again().await;
+    for mission in missions {
+        let mut watcher = Watcher::snapshot(&server, &ann, mission).await;
+        watcher.until_mission("its agent", |mission| mission.status == MissionStatus::Running).await;
+        let notes = stored_log(&server, &ann, mission).await;
+        assert_eq!(notes.iter().filter(|event| event.contains("\"note ")).count(), 20);
+    }
 }
 
 #[tokio::test]

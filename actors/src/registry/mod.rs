@@ -4,6 +4,7 @@ mod supervisor;
 
 use std::{
     collections::HashMap,
+    future::Future,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -11,13 +12,20 @@ use std::{
 use actix::{Actor as _, Addr};
 use flightdeck_data::index::IndexError;
 use flightdeck_protocol::{Code, Fault, MissionId, OrganizationId};
+use futures_util::{
+    future::ready,
+    stream::{self, StreamExt as _},
+};
 use tokio::sync::oneshot;
 
 use crate::{
     mission::{MissionHandle, Stop, restarting},
     world::World,
 };
-use supervisor::{Bring, StopAll, Supervisor};
+use supervisor::{Bring, RECOVERIES, StopAll, Supervisor};
+
+/// How many missions are brought back at once after a start: so many that those whom people ask for have turns as well.
+const RESUMED: usize = RECOVERIES / 2;
 
 /// The way to the registry: cheap to copy.
 #[derive(Clone)]
@@ -95,20 +103,21 @@ impl Registry {
         self.bring(mission, Some(organization)).await
     }
 
-    /// Brings back every mission whose agent was to run when the server stopped.
+    /// Finds the missions whose agents were to run when the server stopped. What comes back brings them back,
+    /// several at once, and says how many; it may be left off half way.
     ///
     /// # Errors
     /// When the index cannot be read. A mission that cannot be brought back is logged and set aside.
-    pub async fn resume_agents(&self) -> Result<usize, IndexError> {
-        let missions = self.shared.world.index.with_active_agents()?;
-        let mut resumed = 0;
-        for mission in missions {
-            match self.bring(mission, None).await {
-                Ok(_) => resumed += 1,
-                Err(fault) => tracing::error!(%mission, %fault, "a mission could not be resumed"),
+    pub fn resume_agents(&self) -> Result<impl Future<Output = usize> + use<>, IndexError> {
+        let (missions, registry) = (self.shared.world.index.with_active_agents()?, self.clone());
+        let bringing = stream::iter(missions).map(move |mission| {
+            let registry = registry.clone();
+            async move {
+                let brought = registry.bring(mission, None).await;
+                brought.inspect_err(|fault| tracing::error!(%mission, %fault, "a mission could not be resumed")).is_ok()
             }
-        }
-        Ok(resumed)
+        });
+        Ok(bringing.buffer_unordered(RESUMED).filter(|is_there| ready(*is_there)).count())
     }
 
     /// Ends all agents and missions in good order, within `patience`.
@@ -155,12 +164,21 @@ pub(crate) fn index_fault(error: &IndexError) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use flightdeck_protocol::{Timestamp, operations::Logs};
+    use flightdeck_data::{index::Index, store::Space};
+    use flightdeck_protocol::{
+        Timestamp,
+        model::{MissionStatus, MissionSummary},
+        operations::Logs,
+    };
     use serde_json::json;
     use tokio::task::yield_now;
 
     use super::*;
-    use crate::{live::Reading, mission::Passivate, stage::play};
+    use crate::{
+        live::Reading,
+        mission::Passivate,
+        stage::{Stage, play},
+    };
 
     #[test]
     fn what_is_being_started_when_everything_is_to_stop_does_not_start() {
@@ -171,7 +189,7 @@ mod tests {
             stage.store.hold_commits();
             let journal = registry.world().journal.clone();
             let writing = actix_rt::spawn(async move {
-                let write = flightdeck_data::store::Write::put(flightdeck_data::store::Space::Meta, "a", "b");
+                let write = flightdeck_data::store::Write::put(Space::Meta, "a", "b");
                 journal.write(vec![write]).await
             });
             yield_now().await;
@@ -204,6 +222,39 @@ mod tests {
                 panic!("whoever is slow never hears that it is over")
             };
             assert_eq!(fault.code, Code::MissionNotFound);
+        });
+    }
+
+    /// A mission that has an agent at work, by what lists say of it.
+    async fn at_work(stage: &Stage) -> MissionId {
+        let (mission, organization) = (stage.mission().await, stage.ann.person.organization.id);
+        let handle = stage.desk.registry.find(mission, organization).await.unwrap();
+        let summary = handle.look(|state| state.mission.as_ref().unwrap().summary()).await.unwrap();
+        let summary = MissionSummary { agent: Some("retrieve".to_owned()), status: MissionStatus::Running, ..summary };
+        let write = Index::put_json(&summary, &serde_json::to_vec(&summary).unwrap());
+        stage.desk.registry.world().journal.write(vec![write]).await.unwrap();
+        mission
+    }
+
+    #[test]
+    fn missions_are_resumed_several_at_once_and_whoever_stops_does_not_wait_for_them() {
+        play(|stage| async move {
+            for _ in 0..RESUMED + 1 {
+                at_work(&stage).await;
+            }
+            let registry = Registry::start(stage.desk.registry.world().clone(), 1);
+            stage.store.hold_reads(Some(Space::Snapshots));
+            let resuming = actix_rt::spawn(registry.resume_agents().unwrap());
+            let store = stage.store.clone();
+            tokio::task::spawn_blocking(move || store.wait_until_reading(RESUMED)).await.unwrap();
+            registry.stop(Duration::from_secs(60)).await;
+            stage.store.hold_reads(None);
+            assert_eq!(resuming.await.unwrap(), 0);
+            assert_eq!(registry.in_memory(), 0, "they were started, and nobody stops them");
+            let again = Registry::start(stage.desk.registry.world().clone(), 1);
+            assert_eq!(again.resume_agents().unwrap().await, RESUMED + 1);
+            assert_eq!(again.in_memory(), RESUMED + 1);
+            again.stop(Duration::from_secs(60)).await;
         });
     }
 }

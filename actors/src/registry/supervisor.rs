@@ -32,7 +32,7 @@ const CRASH_WINDOW: Duration = Duration::from_secs(60);
 /// How often idle missions are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
 /// How many missions are read back from disk at once; the others wait for their turn.
-const RECOVERIES: usize = 8;
+pub(super) const RECOVERIES: usize = 8;
 /// How many bytes of its newest events a mission that was read back keeps for those who watched it before,
 /// whether they come or not. What they need beyond that is read when the first of them asks.
 const KEPT_BYTES: usize = 32 * 1024;

@@ -1,4 +1,4 @@
-//! A wrapper whose commits and reads fail, or whose commits wait, on demand, for tests of what sits above a store.
+//! A wrapper whose commits and reads fail, or wait, on demand, for tests of what sits above a store.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -16,6 +16,8 @@ struct Switches {
     fail: bool,
     fail_reads: Option<Space>,
     reads: usize,
+    hold_reads: Option<Space>,
+    reading: usize,
     hold: bool,
     held: usize,
     commits: usize,
@@ -40,6 +42,20 @@ impl FaultyStore {
     /// How many values were asked for.
     pub fn reads(&self) -> usize {
         self.lock().reads
+    }
+
+    /// In which space whoever reads waits from now on, if anywhere; those who wait elsewhere go on.
+    pub fn hold_reads(&self, of: Option<Space>) {
+        self.lock().hold_reads = of;
+        self.switches.1.notify_all();
+    }
+
+    /// Blocks until so many are held who read.
+    pub fn wait_until_reading(&self, many: usize) {
+        let mut switches = self.lock();
+        while switches.reading < many {
+            switches = self.switches.1.wait(switches).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Makes commits wait, before they do anything, until they are released.
@@ -69,6 +85,14 @@ impl FaultyStore {
     fn read(&self, space: Space) -> Result<(), StoreError> {
         let mut switches = self.lock();
         switches.reads += 1;
+        if switches.hold_reads == Some(space) {
+            switches.reading += 1;
+            self.switches.1.notify_all();
+            while switches.hold_reads == Some(space) {
+                switches = self.switches.1.wait(switches).unwrap_or_else(PoisonError::into_inner);
+            }
+            switches.reading -= 1;
+        }
         match switches.fail_reads {
             Some(fails) if fails == space => Err(StoreError::Failed { what: "told to fail".to_owned() }),
             _ => Ok(()),
