@@ -103,8 +103,8 @@ fn upgrade(
     response.streaming(Frames::new(control, outbox, line))
 }
 
-/// A peer that takes nothing for `silence` is dropped by the kernel: while it
-/// does, the socket's actor is not asked, and cannot see the time pass.
+/// A peer that takes nothing for `silence` is dropped by the kernel: while it takes nothing,
+/// it is not heard either, and its session cannot tell that it is silent.
 pub(super) fn bound_silence(connection: &dyn Any, silence: Duration) {
     if let Some(stream) = connection.downcast_ref::<TcpStream>()
         && let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(silence))
@@ -134,9 +134,7 @@ impl Actor for Socket {
     type Context = WebsocketContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let tick = self.session.rules().tick();
-        ctx.run_interval(tick, |socket, _| socket.session.tick());
-        let beat = std::time::Duration::from_millis(self.session.rules().heartbeat.interval_ms);
+        let beat = Duration::from_millis(self.session.rules().heartbeat.interval_ms);
         ctx.run_interval(beat, |_, ctx| ctx.ping(b""));
     }
 }
@@ -288,6 +286,15 @@ impl<S: Stream<Item = Result<Bytes, actix_web::Error>>> Stream for Frames<S> {
     type Item = Result<Bytes, actix_web::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.next_piece(cx);
+        // Whoever has something asks again as soon as it has left. Until then the actor is not asked for what came in.
+        self.outbox.note_full(next.is_ready());
+        next
+    }
+}
+
+impl<S: Stream<Item = Result<Bytes, actix_web::Error>>> Frames<S> {
+    fn next_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, actix_web::Error>>> {
         if let Some(part) = self.parts.front_mut() {
             let next = part.split_to(part.len().min(PART_BYTES));
             if part.is_empty() {
@@ -370,7 +377,10 @@ mod tests {
             let mut frames = Frames::new(stream::pending(), outbox.clone(), None);
             assert!(sent(&mut frames).is_empty());
             ["one", "two"].into_iter().for_each(|text| outbox.send(text));
-            assert_eq!(sent(&mut frames), [b"\x81\x03one\x81\x03two"]);
+            assert_eq!(frames.next().await.unwrap().unwrap(), b"\x81\x03one\x81\x03two"[..]);
+            assert!(outbox.is_full(), "nobody has asked again");
+            assert!(sent(&mut frames).is_empty());
+            assert!(!outbox.is_full());
             let large = vec![b'x'; PART_BYTES + 1];
             outbox.send("one");
             outbox.send(large.clone());

@@ -162,6 +162,17 @@ async fn answers_that_nobody_reads_are_not_kept_and_neither_is_their_connection(
     scene.ends_well().await;
 }
 
+#[tokio::test]
+async fn a_token_runs_out_also_while_its_owner_reads_nothing() {
+    let scene = Scene::set(&["--access-token-seconds", "15", "--heartbeat-timeout-ms", "600000"]).await;
+    let (_, ask) = talkative(&scene.server, &scene.ann).await;
+    let ann = scene.server.sign_in("ann").await;
+    let mut slow = RawSocket::narrow(&scene.server, &ann.token).await;
+    // More than the kernel takes, and less than may wait.
+    slow.send_all((0..18).map(|_| ask.clone())).await;
+    slow.breaks_off_unread().await;
+}
+
 /// A request of about 60 KB that is answered, its parameters being nothing that anybody wants.
 fn large_request(ask: &str) -> String {
     ask.replacen('{', &format!("{{{}", " ".repeat(60_000 - ask.len())), 1)

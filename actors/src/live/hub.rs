@@ -79,8 +79,14 @@ impl HubHandle {
     }
 }
 
+/// How many sessions are looked at between two breaths when time passes.
+const BREATH: usize = 64;
+
 /// A session, as its thread's hub knows it.
 pub trait Seat {
+    /// Time has passed.
+    fn tick(&self);
+
     /// Something changed of what people may do, its own perhaps.
     fn access_changed(&self, change: &AccessChange);
 
@@ -105,6 +111,8 @@ pub struct Hub {
     handle: HubHandle,
     topics: RefCell<HashMap<Topic, Watched>>,
     seats: RefCell<HashMap<ConnectionId, Weak<dyn Seat>>>,
+    /// Whether the sessions hear of the time.
+    keeps_time: Cell<bool>,
     /// Counts the watches that there ever were.
     tickets: Cell<u64>,
 }
@@ -134,6 +142,7 @@ impl Hub {
                         handle,
                         topics: RefCell::default(),
                         seats: RefCell::default(),
+                        keeps_time: Cell::new(false),
                         tickets: Cell::new(0),
                     });
                     actix_rt::spawn(hub.clone().run(woken));
@@ -181,6 +190,27 @@ impl Hub {
     fn seated(&self) -> impl Iterator<Item = Rc<dyn Seat>> + use<> {
         let seats: Vec<Weak<dyn Seat>> = self.seats.borrow().values().cloned().collect();
         seats.into_iter().filter_map(|seat| seat.upgrade())
+    }
+
+    /// Has the sessions of the thread hear so often that time has passed, whatever their connections do. The first
+    /// call counts.
+    pub fn keep_time(self: &Rc<Self>, every: Duration) {
+        if self.keeps_time.replace(true) {
+            return;
+        }
+        let hub = Rc::downgrade(self);
+        actix_rt::spawn(async move {
+            loop {
+                tokio::time::sleep(every).await;
+                let Some(hub) = hub.upgrade() else { return };
+                let seats: Vec<Weak<dyn Seat>> = hub.seats.borrow().values().cloned().collect();
+                for some in seats.chunks(BREATH) {
+                    some.iter().filter_map(Weak::upgrade).for_each(|seat| seat.tick());
+                    // Thousands who beat at the same moment let others have their turn.
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
     }
 
     /// Makes a session known, so that it hears what concerns it. It has to [`Hub::leave`].

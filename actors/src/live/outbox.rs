@@ -53,6 +53,8 @@ struct Inner {
     stirred: VecDeque<Rc<str>>,
     /// A planned fault holds this back, and everything behind it.
     held: Option<Held>,
+    /// What was handed on has yet to be taken by the connection.
+    full: bool,
     /// Nothing is sent but a goodbye, and what goes with it.
     muted: bool,
     /// The goodbye that is said once nothing is under way for the session any more.
@@ -117,6 +119,7 @@ impl Outbox {
                 subs: BTreeMap::new(),
                 stirred: VecDeque::new(),
                 held: None,
+                full: false,
                 muted: false,
                 parting: None,
                 owed: 0,
@@ -272,6 +275,17 @@ impl Outbox {
     pub fn is_closing(&self) -> bool {
         let inner = self.inner.borrow();
         inner.muted || inner.closing.is_some() || inner.ended
+    }
+
+    /// Notes whether the connection has yet to take what was handed on to it.
+    pub fn note_full(&self, full: bool) {
+        self.inner.borrow_mut().full = full;
+    }
+
+    /// Whether the connection has yet to take what was handed on to it. Meanwhile the HTTP library reads nothing
+    /// from it either.
+    pub fn is_full(&self) -> bool {
+        self.inner.borrow().full
     }
 
     /// How much waits, and what is watched.

@@ -146,6 +146,10 @@ fn refusal(topic: Topic, role: Role) -> Option<Fault> {
 }
 
 impl Seat for Core {
+    fn tick(&self) {
+        self.time_has_passed();
+    }
+
     fn access_changed(&self, change: &AccessChange) {
         let concerned = self.caller.borrow().as_ref().is_some_and(|caller| match change {
             AccessChange::Ended(sessions) => sessions.contains(&caller.session),

@@ -64,8 +64,8 @@ impl SessionRules {
         Pace { per_second: self.limits.commands_per_second, burst: self.limits.command_burst }
     }
 
-    /// How often [`Session::tick`] wants to be called.
-    pub fn tick(&self) -> Duration {
+    /// How often a session wants to hear that time has passed.
+    fn tick(&self) -> Duration {
         Duration::from_millis(self.heartbeat.interval_ms / 4).clamp(Duration::from_millis(50), Duration::from_secs(1))
     }
 }
@@ -97,6 +97,10 @@ struct Core {
     began: Instant,
     opened_at: Cell<Option<Timestamp>>,
     heard: Cell<Instant>,
+    /// Since when the client could be heard.
+    listening: Cell<Instant>,
+    /// Since when a goodbye has been on its way.
+    closing: Cell<Option<Instant>>,
     beat: Cell<Instant>,
 }
 
@@ -129,14 +133,17 @@ impl Session {
             began: now,
             opened_at: Cell::new(None),
             heard: Cell::new(now),
+            listening: Cell::new(now),
+            closing: Cell::new(None),
             beat: Cell::new(now),
         });
         let seat = Rc::downgrade(&core);
         core.hub.enrol(core.connection, seat);
+        core.hub.keep_time(core.rules.tick());
         let session = Self { core };
         if let Some(caller) = caller {
             let opened = session.open_for(caller);
-            session.notify(SESSION_OPENED, &opened);
+            session.core.notify(SESSION_OPENED, &opened);
             // The thread's hub may be new, and not have heard of what changed since the token was checked.
             session.core.look_again();
             session.watch_path();
@@ -210,28 +217,6 @@ impl Session {
         }
         self.core.look_again();
         self.core.outbox.is_leaving()
-    }
-
-    /// Time has passed: ends the session if it is not open in time, its token
-    /// has expired, or nothing was heard for too long; and beats.
-    pub fn tick(&self) {
-        let core = &self.core;
-        core.look_again_if_unsure();
-        let heartbeat = &core.rules.heartbeat;
-        let expires_at = core.caller.borrow().as_ref().map(|caller| caller.expires_at);
-        match expires_at {
-            None if core.began.elapsed() > core.rules.open_timeout => return core.outbox.cut_off(Close::OpenTimeout),
-            Some(expires_at) if Timestamp::now() >= expires_at => return core.outbox.cut_off(Close::TokenExpired),
-            _ => {}
-        }
-        if core.heard.get().elapsed() > Duration::from_millis(heartbeat.timeout_ms) {
-            // Whoever is gone takes nothing: what waits for them does not keep them here.
-            return core.outbox.cut_off(Close::Silent);
-        }
-        if core.beat.get().elapsed() >= Duration::from_millis(heartbeat.interval_ms) {
-            core.beat.set(Instant::now());
-            self.notify(SESSION_HEARTBEAT, &HeartbeatNotice { at: Timestamp::now() });
-        }
     }
 
     fn carry_out(
@@ -338,12 +323,6 @@ impl Session {
         call.await
     }
 
-    fn notify(&self, method: &'static str, params: &impl Serialize) {
-        if let Ok(text) = to_json(&Notification::new(method, params)) {
-            self.core.outbox.send(text);
-        }
-    }
-
     fn answer(&self, id: Option<&RawValue>, result: Result<impl Serialize, Fault>) {
         match result.and_then(|result| to_json(&result)) {
             Ok(json) => self.answer_json(id, &json),
@@ -369,6 +348,51 @@ impl Session {
     fn object(&self, id: Option<&RawValue>, fault: &Fault) {
         if let Ok(text) = to_json(&Response::error(id, fault)) {
             self.core.outbox.send(text);
+        }
+    }
+}
+
+impl Core {
+    /// Time has passed: ends the session if it is not open in time, its token
+    /// has expired, or nothing was heard for too long; and beats.
+    fn time_has_passed(&self) {
+        let now = Instant::now();
+        let (interval, timeout) = (self.rules.heartbeat.interval_ms, self.rules.heartbeat.timeout_ms);
+        let (interval, timeout) = (Duration::from_millis(interval), Duration::from_millis(timeout));
+        if self.outbox.is_closing() {
+            let since = self.closing.get().unwrap_or(now);
+            self.closing.set(Some(since));
+            if now - since > timeout {
+                // The reason stays what it was. Nobody is waited for any longer.
+                self.outbox.cut_off(Close::TooSlow);
+            }
+            return;
+        }
+        self.look_again_if_unsure();
+        let expires_at = self.caller.borrow().as_ref().map(|caller| caller.expires_at);
+        match expires_at {
+            None if self.began.elapsed() > self.rules.open_timeout => return self.outbox.cut_off(Close::OpenTimeout),
+            Some(expires_at) if Timestamp::now() >= expires_at => return self.outbox.cut_off(Close::TokenExpired),
+            _ => {}
+        }
+        if self.outbox.is_full() {
+            // Nothing is read from the client until it has taken this, and this shows that the server is there.
+            // Whether the client is, the kernel sees: it ends a connection of which nothing is taken for the timeout.
+            return self.listening.set(now);
+        }
+        if self.heard.get().max(self.listening.get()).elapsed() > timeout {
+            // Whoever is gone takes nothing: what waits for them does not keep them here.
+            return self.outbox.cut_off(Close::Silent);
+        }
+        if self.beat.get().elapsed() >= interval {
+            self.beat.set(now);
+            self.notify(SESSION_HEARTBEAT, &HeartbeatNotice { at: Timestamp::now() });
+        }
+    }
+
+    fn notify(&self, method: &'static str, params: &impl Serialize) {
+        if let Ok(text) = to_json(&Notification::new(method, params)) {
+            self.outbox.send(text);
         }
     }
 }

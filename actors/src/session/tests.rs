@@ -1,6 +1,11 @@
 //! Sessions at a desk of their own, in moments that no client can hit at will.
 
-use std::{cell::Cell, rc::Rc, sync::mpsc};
+use std::{
+    cell::Cell,
+    rc::Rc,
+    sync::mpsc,
+    time::{Duration, Instant},
+};
 
 use flightdeck_data::{people::AccessChange, store::Space};
 use flightdeck_protocol::{
@@ -322,7 +327,7 @@ fn expire(session: &Session) {
 #[test]
 fn who_is_cut_off_is_told_so_before_anything_that_waits_and_is_nowhere_any_more() {
     let blows: [(Blow, Close); 3] = [
-        (|session| (expire(session), session.tick()).1, Close::TokenExpired),
+        (|session| (expire(session), session.core.time_has_passed()).1, Close::TokenExpired),
         (|session| (expire(session), session.asks(9, "session.ping", json!({}))).1, Close::TokenExpired),
         (|session| (0..=ANSWER_MESSAGES).for_each(|_| session.outbox().send("{}")), Close::TooSlow),
     ];
@@ -342,5 +347,44 @@ fn who_is_cut_off_is_told_so_before_anything_that_waits_and_is_nowhere_any_more(
             assert_eq!(session.tells().await.unwrap()["params"]["code"], close.code());
             assert_eq!(session.tells().await, Err(close.code()));
         }
+    });
+}
+
+#[test]
+fn who_cannot_be_heard_is_not_taken_to_be_silent_and_is_later() {
+    play(|stage| async move {
+        let session = stage.session(&stage.ann);
+        let long_ago = Instant::now() - Duration::from_millis(session.rules().heartbeat.timeout_ms + 1);
+        session.core.heard.set(long_ago);
+        session.core.listening.set(long_ago);
+        session.core.beat.set(long_ago);
+        session.outbox().note_full(true);
+        session.core.time_has_passed();
+        assert_eq!(session.tells().await.unwrap()["method"], "session.opened");
+        assert!(!session.has_news().await, "who is being sent something needs no heartbeat");
+        // What it said meanwhile has yet to be read.
+        session.outbox().note_full(false);
+        session.core.time_has_passed();
+        assert_eq!(session.tells().await.unwrap()["method"], "session.heartbeat");
+        session.core.listening.set(long_ago);
+        session.core.time_has_passed();
+        assert_eq!(session.tells().await.unwrap()["params"]["code"], Close::Silent.code());
+    });
+}
+
+#[test]
+fn a_goodbye_that_is_not_taken_does_not_keep_its_connection() {
+    play(|stage| async move {
+        let session = stage.session(&stage.ann);
+        let line = Rc::new(Cell::new(false));
+        let ended = line.clone();
+        session.outbox().when_cut_off(move || ended.set(true));
+        session.close(Close::MessageTooLarge);
+        session.core.time_has_passed();
+        assert!(!line.get(), "there is time to say it");
+        session.core.closing.update(|since| since.map(|since| since - Duration::from_secs(3_600)));
+        session.core.time_has_passed();
+        assert!(line.get());
+        assert_eq!(session.tells().await.unwrap()["params"]["code"], Close::MessageTooLarge.code());
     });
 }
