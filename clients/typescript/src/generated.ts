@@ -1628,7 +1628,7 @@ export interface Watching {
 
 /** A parameter that guards a change. */
 export interface Idem {
-  /** Your own name for this call: repeated by the same person within 24 hours, and among the newest `limits.idem_calls`, it is not carried out again and gets the first answer. */
+  /** Your own name for this call, of 1 to 128 characters: repeated by the same person within 24 hours, and among the newest `limits.idem_calls`, it is not carried out again and gets the first answer. */
   idem?: string;
 }
 

@@ -37,7 +37,7 @@ impl Guard {
         match self {
             Self::Idem => json!({
                 "type": ["string", "null"], "minLength": 1, "maxLength": IDEM_CHARS,
-                "description": "Your own name for this call: repeated by the same person within 24 hours, and among the newest `limits.idem_calls`, it is not carried out again and gets the first answer.",
+                "description": "Your own name for this call, of 1 to 128 characters: repeated by the same person within 24 hours, and among the newest `limits.idem_calls`, it is not carried out again and gets the first answer.",
             }),
             Self::IfSeq => json!({
                 "type": ["integer", "null"], "format": "uint64", "minimum": 0,
