@@ -90,11 +90,16 @@ pub(crate) async fn run([first, second]: [&SignIn; 2], load: &Load, window: &Win
 fn bounds(load: &Load, control: &Outcome, stopping: &Outcome) -> Vec<Bound> {
     let movement = Movement { times: load.p99_times, floor_ms: load.p99_floor_ms };
     let [before, during, after] = stopping.p99_ms;
-    // Whoever else is at work on the machine slows down the one run or the other.
-    let undisturbed = control.p99_ms.into_iter().fold(before, f64::max);
+    // Beside the same stretch of those who all read, and beside the same server before anybody stopped: whoever
+    // else is at work on the machine slows down the one or the other.
+    let [_, all_read_then, all_read_later] = control.p99_ms;
     let mut bounds = vec![
-        movement.of("the others' p99 during the pause, beside that of those who all read", undisturbed, during),
-        movement.of("the others' p99 after the pause, beside the same", undisturbed, after),
+        movement.of(
+            "the others' p99 during the pause, beside that with all reading",
+            before.max(all_read_then),
+            during,
+        ),
+        movement.of("the others' p99 after the pause, beside that with all reading", before.max(all_read_later), after),
     ];
     if let (Some(first), Some(second)) = (&control.memory, &stopping.memory) {
         let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
