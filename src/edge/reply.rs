@@ -1,12 +1,21 @@
 //! Answers and faults as HTTP responses.
 
+use std::convert::Infallible;
+
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse,
+    body::{MessageBody as _, SizedStream},
     http::{StatusCode, header},
 };
 use bytes::Bytes;
 use flightdeck_protocol::Fault;
+use futures_util::stream;
 use serde_json::json;
+
+use super::openings;
+
+/// What is no larger is handed to the connection at once, and is on its way before anybody could lose access.
+const PART_BYTES: usize = 64 * 1024;
 
 /// JSON that is there already, with `status`.
 pub(super) fn json_bytes(status: u16, json: Bytes) -> HttpResponse {
@@ -14,6 +23,27 @@ pub(super) fn json_bytes(status: u16, json: Bytes) -> HttpResponse {
         .content_type("application/json")
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .body(json)
+}
+
+/// `response` to `request`, of which no more is sent once `may_stay` says no.
+pub(super) fn only_while(
+    response: HttpResponse,
+    request: &HttpRequest,
+    may_stay: impl Fn() -> bool + 'static,
+) -> HttpResponse {
+    let (head, body) = response.into_parts();
+    let bytes = match body.try_into_bytes() {
+        Ok(bytes) if bytes.len() > PART_BYTES => bytes,
+        Ok(bytes) => return head.set_body(bytes).map_into_boxed_body(),
+        Err(body) => return head.set_body(body),
+    };
+    let length = bytes.len() as u64;
+    let tether = openings::only_while(request, may_stay);
+    let parts = stream::unfold((bytes, tether), |(mut rest, tether)| async move {
+        let part = rest.split_to(rest.len().min(PART_BYTES));
+        (!part.is_empty()).then_some((Ok::<_, Infallible>(part), (rest, tether)))
+    });
+    head.set_body(SizedStream::new(length, parts)).map_into_boxed_body()
 }
 
 /// A fault as a REST response: `{"error": {code, message, data}}`.

@@ -96,7 +96,13 @@ async fn answer(
     let params = Value::Object(params).to_string();
     let (_, call) = edge.desk.read(descriptor.method, &params, caller.as_ref(), Via::Rest)?;
     match edge.desk.call(call, caller.as_ref()).await? {
-        Answer::Json(json) => Ok(reply::json_bytes(route.status, json)),
+        Answer::Json(json) => {
+            let response = reply::json_bytes(route.status, json);
+            Ok(match &caller {
+                Some(caller) => reply::only_while(response, request, edge.desk.stays(caller)),
+                None => response,
+            })
+        }
         Answer::File(file) => {
             let caller = caller.ok_or_else(|| Fault::new(Code::Unauthenticated, "nobody is signed in"))?;
             let may_have_it = edge.desk.stays(&caller);

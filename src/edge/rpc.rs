@@ -1,7 +1,10 @@
 //! `POST /api/rpc`: one JSON-RPC 2.0 request, one response.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use flightdeck_actors::dispatch::{Answer, Via};
+use flightdeck_actors::{
+    dispatch::{Answer, Via},
+    mission::Caller,
+};
 use flightdeck_protocol::{
     Code, Fault,
     envelope::{Request, Response},
@@ -21,20 +24,33 @@ pub(super) async fn call(edge: web::Data<Edge>, request: HttpRequest, body: web:
     match Request::parse(text) {
         Ok(call) => {
             let params = call.params.map_or("{}", RawValue::get);
-            respond(call.id, carry_out(&edge, &request, &call.method, params).await)
+            match carry_out(&edge, &request, &call.method, params).await {
+                Ok((result, Some(caller))) => {
+                    let response = respond(call.id, Ok(result));
+                    reply::only_while(response, &request, edge.desk.stays(&caller))
+                }
+                outcome => respond(call.id, outcome.map(|(result, _)| result)),
+            }
         }
         Err((id, fault)) => respond(id, Err(*fault)),
     }
 }
 
-async fn carry_out(edge: &Edge, request: &HttpRequest, method: &str, params: &str) -> Result<Box<RawValue>, Fault> {
+/// What came of it, and who asked.
+async fn carry_out(
+    edge: &Edge,
+    request: &HttpRequest,
+    method: &str,
+    params: &str,
+) -> Result<(Box<RawValue>, Option<Caller>), Fault> {
     let caller = rest::caller(edge, request)?;
     let (_, call) = edge.desk.read(method, params, caller.as_ref(), Via::Rpc)?;
-    match edge.desk.call(call, caller.as_ref()).await? {
+    let result = match edge.desk.call(call, caller.as_ref()).await? {
         Answer::Json(json) => String::from_utf8(json.into()).ok().and_then(|json| RawValue::from_string(json).ok()),
         Answer::File(_) => None,
-    }
-    .ok_or_else(|| Fault::new(Code::Internal, "the server failed to write down its answer"))
+    };
+    let result = result.ok_or_else(|| Fault::new(Code::Internal, "the server failed to write down its answer"))?;
+    Ok((result, caller))
 }
 
 /// JSON-RPC over HTTP answers 200 whenever it understood enough to answer in

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::support::{
@@ -222,6 +222,40 @@ async fn whose_account_is_closed_in_the_middle_of_a_large_answer_gets_no_more_of
     assert_eq!(quick.response().await["result"]["items"].as_array().map(Vec::len), Some(MESSAGES));
 }
 
+/// `who` asks for something of `size` bytes over HTTP, loses access when it has begun, and does not get the rest.
+async fn breaks_off_when_closed(server: &Server, admin: &Member, who: &Member, ask: &str, body: &str, size: usize) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4_096).expect("a small buffer");
+    let mut slow = socket.connect(server.address()).await.expect("a connection");
+    let head = format!("host: a\r\nauthorization: Bearer {}\r\ncontent-length: {}", who.token, body.len());
+    slow.write_all(format!("{ask} HTTP/1.1\r\n{head}\r\n\r\n{body}").as_bytes()).await.expect("a request");
+    let mut begun = [0; 1_000];
+    within("its beginning", slow.read_exact(&mut begun)).await.expect("the beginning");
+    assert!(begun.starts_with(b"HTTP/1.1 200"));
+
+    server.set_active(admin, who, false).await;
+    within("the end, though nothing is read", slow.ready(Interest::ERROR)).await.expect("an end");
+    let mut rest = Vec::new();
+    slow.read_to_end(&mut rest).await.expect_err("it breaks off");
+    assert!(rest.len() < size / 2, "{} of {size} came after the end", rest.len());
+}
+
+#[tokio::test]
+async fn whose_account_is_closed_in_the_middle_of_a_large_answer_over_http_gets_no_more_of_it() {
+    let server = Server::start().await;
+    let ann = server.admin("ann").await;
+    let (mission, ask) = talkative(&server, &ann).await;
+    let path = format!("/api/missions/{mission}/messages?limit={MESSAGES}");
+    for (name, request, body) in [("mel", format!("GET {path}"), ""), ("max", "POST /api/rpc".to_owned(), &*ask)] {
+        let who = server.member(&ann, Role::Viewer, name).await;
+        breaks_off_when_closed(&server, &ann, &who, &request, body, MESSAGES * 3 * TEXT).await;
+    }
+    // Somebody who may still have it gets all of it.
+    let whole = server.get(&ann, &path, &[]).await;
+    assert_eq!(whole.header("content-length"), whole.body.len().to_string());
+    assert_eq!(whole.json()["items"].as_array().map(Vec::len), Some(MESSAGES));
+}
+
 #[tokio::test]
 async fn whose_account_is_closed_in_the_middle_of_a_download_gets_no_more_of_it() {
     let server = Scripts::new().agent("deliver", DELIVERING).serve(&[]).await;
@@ -231,19 +265,7 @@ async fn whose_account_is_closed_in_the_middle_of_a_download_gets_no_more_of_it(
     let document = server.end_of(&ann, mission).await.documents.remove(0);
     let size = usize::try_from(document.size).expect("a size");
     let path = format!("/api/documents/{}/download", document.id);
-
-    let mut slow = TcpStream::connect(server.address()).await.expect("a connection");
-    let ask = format!("GET {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\n\r\n", mel.token);
-    slow.write_all(ask.as_bytes()).await.expect("a request");
-    let mut begun = [0; 1_000];
-    within("its beginning", slow.read_exact(&mut begun)).await.expect("the beginning");
-    assert!(begun.starts_with(b"HTTP/1.1 200"));
-
-    server.set_active(&ann, &mel, false).await;
-    within("the end, though nothing is read", slow.ready(Interest::ERROR)).await.expect("an end");
-    let mut rest = Vec::new();
-    slow.read_to_end(&mut rest).await.expect_err("it breaks off");
-    assert!(rest.len() < size / 2, "{} of {size} came after the end", rest.len());
+    breaks_off_when_closed(&server, &ann, &mel, &format!("GET {path}"), "", size).await;
     // Somebody who may still have it gets all of it.
     assert_eq!(server.get(&ann, &path, &[]).await.body.len(), size);
 }
