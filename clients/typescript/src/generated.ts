@@ -656,7 +656,7 @@ export interface InboxWatch {
 
 /** The watch stands; changes follow as `inbox.changed`. */
 export interface InboxWatching {
-  /** The newest items, newest first. */
+  /** The newest items, newest first: the greatest id is first, also of two of the same moment. */
   items: InboxItem[];
   /** The client's name for the watch. */
   sub: string;

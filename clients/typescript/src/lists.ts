@@ -48,7 +48,7 @@ export function applyMissionChanges(
   return [...known.values()].sort(inListOrder(order));
 }
 
-/** An inbox after changes of it, newest first; `items` itself stays as it is. */
+/** An inbox after changes of it, newest first, as the server sorts it: by ids; `items` itself stays as it is. */
 export function applyInboxChanges(
   items: readonly InboxItem[],
   { reset, changes }: { reset: boolean; changes: readonly InboxChange[] },
@@ -58,7 +58,8 @@ export function applyInboxChanges(
     if (change.op === "put") known.set(change.item.id, change.item);
     else if (change.op === "remove") known.delete(change.id);
   }
-  return [...known.values()].sort((a, b) => Date.parse(b.at) - Date.parse(a.at) || compare(b.id, a.id));
+  // Ids are made in the order of time.
+  return [...known.values()].sort((a, b) => compare(b.id, a.id));
 }
 
 /** A list of missions, watched until it is closed. */

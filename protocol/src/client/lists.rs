@@ -204,7 +204,8 @@ impl Subject for Inbox {
                     items.push(item);
                 }
             }
-            items.sort_by_key(|item| Reverse((item.at, item.id)));
+            // As the server does, also within a moment: ids are made in the order of time.
+            items.sort_by_key(|item| Reverse(item.id));
         })
     }
 
@@ -326,7 +327,8 @@ mod tests {
         let sub = request["params"]["sub"].clone();
         peer.answer(&request, json!({"sub": sub, "items": [item(9, early)]})).await;
         inbox.until(|items| items.len() == 1).await.unwrap();
-        let changes = json!([{"op": "put", "item": item(1, early)}, {"op": "put", "item": item(2, late)}]);
+        // Whose moment is the later one does not count.
+        let changes = json!([{"op": "put", "item": item(1, late)}, {"op": "put", "item": item(2, early)}]);
         let params = json!({"sub": sub, "reset": true, "changes": changes});
         peer.say(json!({"jsonrpc": "2.0", "method": INBOX_CHANGED, "params": params})).await;
         let ids = |items: &[InboxItem]| items.iter().map(|item| item.id.as_u128()).collect::<Vec<_>>();

@@ -92,7 +92,7 @@ pub struct InboxWatch {
 pub struct InboxWatching {
     /// The client's name for the watch.
     pub sub: String,
-    /// The newest items, newest first.
+    /// The newest items, newest first: the greatest id is first, also of two of the same moment.
     pub items: Vec<InboxItem>,
 }
 
