@@ -12,7 +12,7 @@ use bytes::Bytes;
 use flightdeck_protocol::{
     Timestamp, UserId,
     model::{Person, Role},
-    notification::LiveItem,
+    notification::{LiveItem, Present},
     operations::PresenceSet,
 };
 use serde_json::Value;
@@ -85,13 +85,16 @@ impl Presence {
         due.saturating_duration_since(now).max(GATHER)
     }
 
-    /// Makes the notice anew; says whether it differs.
-    fn announce(&mut self, now: Instant) -> bool {
-        let (people, others) = self.circle.show();
-        let people = serde_json::to_string(&people).unwrap_or_else(|_| "[]".to_owned());
-        let json = format!("\"people\":{people},\"others\":{others}");
+    /// Everyone who is to be announced now. To be spelled out without the lock, and handed to [`Presence::tell`].
+    fn announce(&mut self, now: Instant) -> (Vec<Present>, usize) {
         self.announced = Some(now);
-        let differs = self.json != json;
+        self.circle.show()
+    }
+
+    /// Takes the notice of those who were announced `then`; says whether it differs from the one before.
+    fn tell(&mut self, then: Instant, json: String) -> bool {
+        // Where others were announced since, their notice is the newer one.
+        let differs = self.announced == Some(then) && self.json != json;
         if differs {
             self.json = json.into();
             self.version += 1;
@@ -130,9 +133,16 @@ impl Feed {
         if inner.presence.announcing.set(now, wait) {
             let feed = self.clone();
             hub.later(wait, move || {
+                let now = Instant::now();
+                let (people, others) = {
+                    let mut inner = feed.lock();
+                    inner.presence.announcing.rang();
+                    inner.presence.announce(now)
+                };
+                let people = serde_json::to_string(&people).unwrap_or_else(|_| "[]".to_owned());
+                let json = format!("\"people\":{people},\"others\":{others}");
                 let mut inner = feed.lock();
-                inner.presence.announcing.rang();
-                if inner.presence.announce(Instant::now()) {
+                if inner.presence.tell(now, json) {
                     inner.listeners.wake(feed.topic());
                 }
             });
@@ -224,6 +234,9 @@ impl Place {
 
     /// Shows others what was said as word number `said`, and has been found good.
     pub fn show(&self, said: u64, what: &PresenceSet) {
+        let typing = what.typing.map(|on| (on, [on, false].map(|on| self.typing(on))));
+        let cursor =
+            what.cursor.as_ref().map(|at| (!at.is_null(), [at, &Value::Null].map(|at| self.cursor(at.clone()))));
         let mut inner = self.feed.lock();
         let circle = &mut inner.presence.circle;
         let mut changed = false;
@@ -236,25 +249,28 @@ impl Place {
         if changed {
             self.feed.announce_soon(&mut inner, &self.hub);
         }
-        if let Some(on) = what.typing {
+        if let Some((on, spelled)) = typing {
             let until = on.then(|| Instant::now() + TYPING);
-            self.gesture(&mut inner, Gesture::Typing, said, on.then(|| self.typing(true)), until);
+            self.gesture(&mut inner, (Gesture::Typing, said), (on, spelled), until);
             self.feed.take_back_later(&mut inner, &self.hub);
         }
-        if let Some(at) = &what.cursor {
-            let item = (!at.is_null()).then(|| self.cursor(at.clone()));
-            self.gesture(&mut inner, Gesture::Cursor, said, item, None);
+        if let Some((on, spelled)) = cursor {
+            self.gesture(&mut inner, (Gesture::Cursor, said), (on, spelled), None);
         }
         self.feed.roll(&mut inner);
     }
 
-    fn gesture(&self, inner: &mut Inner, gesture: Gesture, said: u64, item: Option<String>, until: Option<Instant>) {
+    /// What says so, and what takes it back, is spelled out already.
+    fn gesture(
+        &self,
+        inner: &mut Inner,
+        (gesture, said): (Gesture, u64),
+        (on, [item, off]): (bool, [String; 2]),
+        until: Option<Instant>,
+    ) {
         let whose = (self.person, gesture);
-        if inner.presence.circle.gesture(whose, self.tab, said, item.is_some(), until) {
-            inner.lane.sign(whose, item, || match gesture {
-                Gesture::Typing => self.typing(false),
-                Gesture::Cursor => self.cursor(Value::Null),
-            });
+        if inner.presence.circle.gesture(whose, self.tab, said, on, until) {
+            inner.lane.sign(whose, on.then_some(item), || off);
         }
     }
 
