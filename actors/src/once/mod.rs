@@ -5,6 +5,8 @@
 //! down with its mission's actor, what the journal still has of it is waited for
 //! before anything is looked up again.
 
+mod earlier;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -23,6 +25,7 @@ use flightdeck_protocol::{Call, Code, Fault, Timestamp, UserId, operations::NewU
 use tokio::sync::oneshot;
 
 use crate::world::unreadable;
+use earlier::Earlier;
 
 /// How many calls may wait for the first of their name.
 const WAITING: usize = 64;
@@ -87,15 +90,16 @@ struct Table {
     held: HashMap<AnswerKey, Vec<oneshot::Sender<()>>>,
     /// How many answers are kept, by person.
     kept: HashMap<UserId, usize>,
-    /// Whether those of earlier runs of the server are among them.
-    counted: bool,
+    /// Those of earlier runs of the server, until they are counted and among them.
+    earlier: Option<Earlier>,
 }
 
 impl Once {
     /// Calls over `answers`, of which as many as `most` are kept for a person.
     pub fn new(answers: Answers, journal: Journal, most: usize) -> Arc<Self> {
         let began = Timestamp::now();
-        let (table, making_room, doubts, settled) = Default::default();
+        let table = Mutex::new(Table { earlier: Some(Earlier::default()), ..Table::default() });
+        let (making_room, doubts, settled) = Default::default();
         Arc::new(Self { answers, journal, most, table, making_room, doubts, settled, began })
     }
 
@@ -190,15 +194,17 @@ impl Once {
     /// When the store fails.
     pub async fn sweep(&self, now: Timestamp) -> Result<usize, Fault> {
         let (mut after, mut removed) = (None, 0);
-        let mut earlier: HashMap<UserId, usize> = HashMap::new();
+        if let Some(earlier) = &mut self.table().earlier {
+            earlier.begin();
+        }
         loop {
             let answers = self.answers.clone();
             let part = tokio::task::spawn_blocking(move || answers.part(after, SWEPT, now)).await;
             let part = part.map_err(|error| unreadable(&error))?.map_err(|error| unreadable(&error))?;
-            for (key, at_ms, is_over) in &part.answers {
-                if !is_over && *at_ms < self.began.as_millis() {
-                    *earlier.entry(key.person()).or_default() += 1;
-                }
+            if let (Some(earlier), Some((last, ..))) = (&mut self.table().earlier, part.answers.last()) {
+                let began = self.began.as_millis();
+                let kept = part.answers.iter().filter(|(_, at_ms, is_over)| !is_over && *at_ms < began);
+                earlier.count(kept.map(|(key, ..)| *key), *last, now);
             }
             let over = part.answers.iter().filter(|(.., is_over)| *is_over).map(|(key, at_ms, _)| (*key, *at_ms));
             removed += self.remove(over.collect()).await?;
@@ -208,11 +214,8 @@ impl Once {
             }
         }
         let mut table = self.table();
-        if !table.counted {
-            table.counted = true;
-            for (person, count) in earlier {
-                *table.kept.entry(person).or_default() += count;
-            }
+        for (person, count) in table.earlier.take().map(Earlier::kept).unwrap_or_default() {
+            *table.kept.entry(person).or_default() += count;
         }
         Ok(removed)
     }
@@ -233,11 +236,15 @@ impl Once {
                     gone.push((key, at_ms));
                 }
             }
-            // Those of earlier runs are in the count only once they were counted.
-            let (counted, began) = (table.counted, self.began.as_millis());
-            for (key, _) in gone.iter().filter(|(_, at_ms)| counted || *at_ms >= began) {
-                if let Some(count) = table.kept.get_mut(&key.person()) {
-                    *count = count.saturating_sub(1);
+            let Table { kept, earlier, .. } = &mut *table;
+            for (key, at_ms) in &gone {
+                match earlier {
+                    Some(earlier) if *at_ms < self.began.as_millis() => earlier.lose(*key, *at_ms),
+                    _ => {
+                        if let Some(count) = kept.get_mut(&key.person()) {
+                            *count = count.saturating_sub(1);
+                        }
+                    }
                 }
             }
             table.kept.retain(|_, count| *count > 0);
@@ -304,7 +311,7 @@ mod tests {
 
     use flightdeck_data::{
         journal::JournalOptions,
-        store::{MemoryStore, Store},
+        store::{MemoryStore, Space, Store, faulty::FaultyStore},
     };
     use flightdeck_protocol::operations::{MissionRef, find};
     use futures_util::poll;
@@ -464,6 +471,40 @@ mod tests {
         }
         desk.carry_out(&named(1, "first", 6), b"free, and for another call", now.plus_millis(40)).await;
         assert_eq!(desk.again(&named(2, "first", 5)).await, "another person's");
+    }
+
+    #[tokio::test]
+    async fn what_makes_room_while_the_answers_of_earlier_runs_are_counted_is_not_counted() {
+        let earlier = Desk::new(1_000);
+        let before = Timestamp::now().plus_millis(-10_000);
+        for nth in 0..10 {
+            earlier.carry_out(&named(1, &format!("earlier {nth}"), 5), b"{}", before).await;
+        }
+        for nth in 0..SWEPT {
+            earlier.carry_out(&named(2, &format!("earlier {nth}"), 5), b"{}", before).await;
+        }
+        let store = FaultyStore::new(earlier.store.clone());
+        let desk = Desk::over(Arc::new(store.clone()), 16);
+        for nth in 0..16 {
+            desk.carry_out(&named(1, &format!("new {nth}"), 5), b"{}", Timestamp::now()).await;
+        }
+        let reads = store.reads();
+        let mut sweep = Box::pin(desk.once.sweep(Timestamp::now()));
+        assert!(is_waiting(&mut sweep).await);
+        while store.reads() == reads {
+            tokio::task::yield_now().await;
+        }
+        // The first part, which has all of this person's, is counted once the second is about to be read.
+        store.hold_reads(Some(Space::Answers));
+        while store.reads() < reads + 2 {
+            assert!(is_waiting(&mut sweep).await);
+            tokio::task::yield_now().await;
+        }
+        store.hold_reads(None);
+        desk.carry_out(&named(1, "one more", 5), b"{}", Timestamp::now()).await;
+        assert_eq!(sweep.await.unwrap(), 0);
+        let stored = desk.once.answers.oldest(person(1), 100).unwrap().len();
+        assert_eq!((stored, desk.once.table().kept[&person(1)]), (10 + 16 + 1 - 1, 10 + 16 + 1 - 1));
     }
 
     #[tokio::test]
