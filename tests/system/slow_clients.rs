@@ -1,6 +1,6 @@
 //! Clients that are slow on purpose: openings that never end, half frames, sockets that nobody reads.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use flightdeck_protocol::{MissionId, model::Role, notification::Close};
 use futures_util::future::join_all;
@@ -147,7 +147,7 @@ async fn who_asks_much_and_reads_nothing_is_let_go_and_costs_the_others_nothing(
 
 #[tokio::test]
 async fn answers_that_nobody_reads_are_not_kept_and_neither_is_their_connection() {
-    let scene = Scene::set(&[]).await;
+    let scene = Scene::set(&["--heartbeat-interval-ms", "1000", "--heartbeat-timeout-ms", "4000"]).await;
     let (_, ask) = talkative(&scene.server, &scene.ann).await;
     let mut slow = RawSocket::narrow(&scene.server, &scene.ann.token).await;
     slow.send_all((0..64).map(|_| ask.clone())).await;
@@ -157,8 +157,35 @@ async fn answers_that_nobody_reads_are_not_kept_and_neither_is_their_connection(
         quick.send_all([ask.clone()]).await;
         assert_eq!(quick.response().await["result"]["items"].as_array().map(Vec::len), Some(100));
     }
-    // It never reads, and is rid of its connection all the same: the goodbye does not wait for that.
-    slow.breaks_off_unread().await;
+    // It never reads, and is rid of its connection all the same, which it learns when it says something.
+    let ping = frame(FIN | PING, b"");
+    while slow.press(&ping).await {}
+    scene.ends_well().await;
+}
+
+#[tokio::test]
+async fn who_asks_for_more_than_may_wait_and_reads_slowly_gets_all_of_it() {
+    const WATCHES: usize = 40;
+    let scene = Scene::set(&[]).await;
+    // Snapshots of 400 KB each, which are twice as much as may wait for a session.
+    let (mission, _) = talkative(&scene.server, &scene.ann).await;
+    let watch = |nth: usize| {
+        let params = json!({"mission": mission, "sub": format!("watch {nth}")});
+        json!({"jsonrpc": "2.0", "id": nth, "method": "mission.watch", "params": params}).to_string()
+    };
+    let mut slow = RawSocket::narrow(&scene.server, &scene.ann.token).await;
+    slow.send_all((0..WATCHES).map(watch)).await;
+    // Somebody who asks for the same later has all of it before the first has read any.
+    let mut quick = RawSocket::open(&scene.server, &scene.ann.token).await;
+    quick.send_all((0..WATCHES).map(watch)).await;
+    for socket in [&mut quick, &mut slow] {
+        let mut begun = BTreeSet::new();
+        while begun.len() < WATCHES {
+            let response = socket.response().await;
+            assert!(response["result"]["snapshot"].is_object(), "{:?}", response["error"]);
+            begun.insert(response["id"].as_u64());
+        }
+    }
     scene.ends_well().await;
 }
 

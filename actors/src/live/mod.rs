@@ -36,6 +36,7 @@ mod parting;
 mod past;
 mod presence;
 mod ring;
+mod room;
 mod roster;
 mod sharing;
 mod subscription;
@@ -62,6 +63,7 @@ pub use outbox::{ANSWER_BYTES, ANSWER_MESSAGES, Outbox, OutboxView, Outgoing, Se
 pub use parting::{Advice, Owed};
 pub use past::Past;
 pub use presence::{Place, Watcher};
+pub use room::Room;
 pub use roster::Roster;
 pub use sharing::Shared;
 pub use subscription::{Next, Source, Subscription, Topic};

@@ -18,7 +18,11 @@ use flightdeck_protocol::{
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use tokio::time::{Sleep, sleep};
 
-use super::{Advice, Harm, Hub, Next, Owed, Place, Subscription, Topic, hub::Ticket};
+use super::{
+    Advice, Harm, Hub, Next, Owed, Place, Subscription, Topic,
+    hub::Ticket,
+    room::{Room, Rooms},
+};
 
 /// How many bytes of answers may wait for a client that does not read.
 pub const ANSWER_BYTES: usize = 8 * 1024 * 1024;
@@ -38,15 +42,19 @@ pub enum Outgoing {
 /// What waits to be sent to one session.
 ///
 /// Bounds: answers by [`ANSWER_BYTES`] and [`ANSWER_MESSAGES`] (beyond: the
-/// session is cut off as too slow); watches need none, since they are cursors.
+/// session is cut off as too slow), large ones by [`Outbox::room`]; watches need
+/// none, since they are cursors.
 pub struct Outbox {
     inner: RefCell<Inner>,
     hub: Rc<Hub>,
+    rooms: Rooms,
 }
 
 struct Inner {
-    answers: VecDeque<Bytes>,
+    answers: VecDeque<Waiting>,
     answer_bytes: usize,
+    /// Bytes of those answers for which there was room.
+    roomy_bytes: usize,
     /// Mostly one or a few: a tree finds them quicker than a hash.
     subs: BTreeMap<Rc<str>, Sub>,
     /// Watches that may have something to read.
@@ -70,6 +78,13 @@ struct Inner {
     /// Counts the watches that this session ever began.
     begun: u64,
     sent: Sent,
+}
+
+/// An answer or a notice.
+struct Waiting {
+    text: Bytes,
+    /// There was room for it.
+    roomy: bool,
 }
 
 /// A frame that goes out before anything else, once its time has come.
@@ -116,6 +131,7 @@ impl Outbox {
             inner: RefCell::new(Inner {
                 answers: VecDeque::new(),
                 answer_bytes: 0,
+                roomy_bytes: 0,
                 subs: BTreeMap::new(),
                 stirred: VecDeque::new(),
                 held: None,
@@ -132,20 +148,30 @@ impl Outbox {
                 sent: Sent::default(),
             }),
             hub,
+            rooms: Rooms::new(),
         })
     }
 
     /// Sends `text`, one JSON-RPC message, before anything that watches have to say.
     pub fn send(&self, text: impl Into<Bytes>) {
-        let text = text.into();
+        self.enqueue(text.into(), false);
+    }
+
+    /// The same with a text for which there was room, however large it is.
+    pub fn send_into(&self, room: Room, text: impl Into<Bytes>) {
+        self.enqueue(text.into(), true);
+        drop(room);
+    }
+
+    fn enqueue(&self, text: Bytes, roomy: bool) {
         let mut inner = self.inner.borrow_mut();
         if inner.muted || inner.closing.is_some() || inner.ended {
             return;
         }
-        inner.answer_bytes += text.len();
-        inner.answers.push_back(text);
-        let full = inner.answer_bytes > ANSWER_BYTES || inner.answers.len() > ANSWER_MESSAGES as usize;
-        // One answer may be as large as it is: it was asked for, and is built already.
+        inner.push(text, roomy);
+        let full =
+            inner.answer_bytes - inner.roomy_bytes > ANSWER_BYTES || inner.answers.len() > ANSWER_MESSAGES as usize;
+        // One may be as large as it is: it is built already.
         if full && inner.answers.len() > 1 {
             drop(inner);
             // Who does not read would not read what the watches have to say either.
@@ -159,6 +185,8 @@ impl Outbox {
         let mut inner = self.inner.borrow_mut();
         inner.closing.get_or_insert(close);
         inner.wake();
+        drop(inner);
+        self.rooms.look_again();
     }
 
     /// Says goodbye and nothing else: what waits is not sent, and the watches end at once.
@@ -192,9 +220,10 @@ impl Outbox {
         inner.muted = true;
         inner.held = None;
         inner.answers.clear();
-        inner.answer_bytes = 0;
+        (inner.answer_bytes, inner.roomy_bytes) = (0, 0);
         let subs = std::mem::take(&mut inner.subs);
         drop(inner);
+        self.rooms.look_again();
         self.forget(subs);
     }
 
@@ -203,9 +232,7 @@ impl Outbox {
         self.mute();
         let mut inner = self.inner.borrow_mut();
         if inner.closing.is_none() {
-            let last = last.into();
-            inner.answer_bytes = last.len();
-            inner.answers.push_back(last);
+            inner.push(last.into(), false);
         }
         drop(inner);
         self.close(close);
@@ -245,6 +272,16 @@ impl Outbox {
         let mut inner = self.inner.borrow_mut();
         inner.parting.get_or_insert((close, advice));
         inner.wake();
+        drop(inner);
+        self.rooms.look_again();
+    }
+
+    pub(super) fn rooms(&self) -> &Rooms {
+        &self.rooms
+    }
+
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.inner.borrow().answer_bytes
     }
 
     /// A request came whose answer takes a while: held until it was sent.
@@ -301,12 +338,12 @@ impl Outbox {
         }
     }
 
-    /// Watches under the name `sub`: `answer` first, then what `watch` has to say.
-    pub fn watch(self: &Rc<Self>, sub: &str, answer: Bytes, watch: Box<dyn Subscription>) {
+    /// Watches under the name `sub`: `answer` first, for which there was room, then what `watch` has to say.
+    pub fn watch(self: &Rc<Self>, sub: &str, room: Room, answer: Bytes, watch: Box<dyn Subscription>) {
         if self.is_closing() {
             return;
         }
-        self.send(answer);
+        self.send_into(room, answer);
         if self.is_closing() {
             // The answer was one too many.
             return;
@@ -373,9 +410,10 @@ impl Outbox {
             if let Some(held) = inner.held.take() {
                 return inner.text(held.parts);
             }
-            if let Some(answer) = inner.answers.pop_front() {
-                inner.answer_bytes -= answer.len();
-                return inner.text(vec![answer]);
+            if let Some(text) = inner.pop() {
+                // Room is waited for where there was none.
+                self.rooms.look_again();
+                return inner.text(vec![text]);
             }
             if let Some(close) = inner.closing {
                 let parting = inner.parting;
@@ -470,6 +508,19 @@ impl Outbox {
 }
 
 impl Inner {
+    fn push(&mut self, text: Bytes, roomy: bool) {
+        self.answer_bytes += text.len();
+        self.roomy_bytes += if roomy { text.len() } else { 0 };
+        self.answers.push_back(Waiting { text, roomy });
+    }
+
+    fn pop(&mut self) -> Option<Bytes> {
+        let Waiting { text, roomy } = self.answers.pop_front()?;
+        self.answer_bytes -= text.len();
+        self.roomy_bytes -= if roomy { text.len() } else { 0 };
+        Some(text)
+    }
+
     /// The goodbye that may be said now: nothing is owed, and nothing is being read.
     fn may_part(&self) -> Option<Close> {
         let (close, _) = self.parting?;

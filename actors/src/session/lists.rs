@@ -74,6 +74,7 @@ impl Session {
         caller: &Caller,
     ) -> Result<(), Fault> {
         let boards = &self.core.desk.registry.world().boards;
+        let room = making.room().await?;
         let (mut watch, items) = loop {
             let begun = ListWatch::begin(sub, list.clone(), limit, boards, caller.person.organization.id).await?;
             making.may_stand()?;
@@ -83,7 +84,7 @@ impl Session {
             }
         };
         watch.listen(self.core.hub.handle());
-        self.core.outbox.watch(sub, response(id, &watching(sub, &items)), Box::new(watch));
+        self.core.outbox.watch(sub, room, response(id, &watching(sub, &items)), Box::new(watch));
         Ok(())
     }
 }

@@ -31,7 +31,7 @@ use self::pending::Ahead;
 use crate::{
     dispatch::{Answer, Asked, Desk, Via, check_rights, to_json},
     door::{Pace, Pacer, Pass},
-    live::{Hub, Outbox},
+    live::{Hub, Outbox, Room},
     mission::Caller,
 };
 
@@ -281,8 +281,8 @@ impl Session {
                 }
                 (Call::SignOut(logout), _) => session.sign_out(id.as_deref(), logout).await,
                 (call, _) => match session.call_in_turn(descriptor, Asked { call, ..asked }, mission).await {
-                    Ok(Answer::Json(json)) => session.answer_json(id.as_deref(), &json),
-                    Ok(Answer::File(_)) => {
+                    Ok((Answer::Json(json), room)) => session.answer_into(room, id.as_deref(), &json),
+                    Ok((Answer::File(_), _)) => {
                         let fault = Fault::new(Code::WrongTransport, "this gives bytes: use its REST route");
                         session.fail(id.as_deref(), &fault);
                     }
@@ -294,18 +294,20 @@ impl Session {
 
     /// Carries out a call. If it concerns a mission, it is on its way there
     /// before the session's next one sets out, also where the mission must
-    /// first be read back from disk.
+    /// first be read back from disk, or what is read needs room.
     async fn call_in_turn(
         &self,
         descriptor: &'static Descriptor,
         asked: Asked,
         mission: Option<MissionId>,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<(Answer, Option<Room>), Fault> {
         let desk = &self.core.desk;
         let turn = match mission {
             Some(_) => Some(self.core.turns.lock().await),
             None => None,
         };
+        // What is changed has a short answer.
+        let room = if descriptor.reads() { Some(self.core.room().await?) } else { None };
         // What the person may do can have changed while the call waited.
         let caller = self.core.caller()?;
         check_rights(descriptor, caller.as_ref().map(|caller| caller.person.role))?;
@@ -316,11 +318,11 @@ impl Session {
             let _ = desk.once.settle().await;
             // A mission that is there is sent to at once.
             if let Poll::Ready(answer) = futures_util::poll!(&mut call) {
-                return answer;
+                return Ok((answer?, room));
             }
         }
         drop(turn);
-        call.await
+        Ok((call.await?, room))
     }
 
     fn answer(&self, id: Option<&RawValue>, result: Result<impl Serialize, Fault>) {
@@ -334,6 +336,14 @@ impl Session {
     fn answer_json(&self, id: Option<&RawValue>, result: &Bytes) {
         if id.is_some() {
             self.core.outbox.send(response(id, result));
+        }
+    }
+
+    /// The same with an answer for which there was room, if there is any.
+    fn answer_into(&self, room: Option<Room>, id: Option<&RawValue>, result: &Bytes) {
+        match (room, id) {
+            (Some(room), Some(_)) => self.core.outbox.send_into(room, response(id, result)),
+            _ => self.answer_json(id, result),
         }
     }
 
@@ -388,6 +398,17 @@ impl Core {
             self.beat.set(now);
             self.notify(SESSION_HEARTBEAT, &HeartbeatNotice { at: Timestamp::now() });
         }
+    }
+
+    /// Room for a large answer.
+    ///
+    /// # Errors
+    /// When the session leaves before there is any.
+    async fn room(&self) -> Result<Room, Fault> {
+        self.outbox.room().await.ok_or_else(|| {
+            let message = "the session ends before there was room for this answer; ask again when you are back";
+            Fault::new(Code::ServerRestarting, message).after(200)
+        })
     }
 
     fn notify(&self, method: &'static str, params: &impl Serialize) {

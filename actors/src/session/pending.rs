@@ -1,20 +1,19 @@
 //! Watches that are being made: their names are taken, and each can be ended before it stands.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::HashMap,
-    rc::Rc,
-};
+use std::{cell::RefCell, collections::HashMap, pin::pin, rc::Rc};
 
 use flightdeck_protocol::{
     Call, Code, Fault, Operation as _,
     operations::{self as ops, Descriptor, Empty, WatchInbox, WatchKind, WatchMission, WatchMissions},
 };
+use futures_util::future::{Either, select};
 use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
 
 use super::{Core, Session, presence::Word};
 use crate::{
     dispatch::{check_rights, unauthenticated},
+    live::Room,
     mission::Caller,
 };
 
@@ -28,8 +27,8 @@ pub(super) struct Pending(RefCell<HashMap<String, Mark>>);
 #[derive(Clone)]
 struct Mark {
     kind: WatchKind,
-    /// Nobody wants it any more.
-    unwatched: Rc<Cell<bool>>,
+    /// Closed when nobody wants it any more.
+    wanted: Rc<Semaphore>,
 }
 
 /// A watch that is being made: its name is taken, from the moment that it is asked for until this is dropped.
@@ -63,7 +62,7 @@ impl Pending {
         let mut pending = self.0.borrow_mut();
         let found = pending.get(sub).is_some_and(|mark| mark.kind == kind);
         if found && let Some(mark) = pending.remove(sub) {
-            mark.unwatched.set(true);
+            mark.wanted.close();
         }
         found
     }
@@ -101,7 +100,7 @@ impl Session {
             let message = format!("a session can watch {most} things at once; unwatch some first");
             return Err(Fault::new(Code::LimitReached, message).after(1_000));
         }
-        let mark = Mark { kind, unwatched: Rc::default() };
+        let mark = Mark { kind, wanted: Rc::new(Semaphore::new(0)) };
         core.pending.0.borrow_mut().insert(sub.to_owned(), mark.clone());
         Ok(Making { core: core.clone(), sub: sub.to_owned(), mark })
     }
@@ -118,15 +117,27 @@ impl Session {
 }
 
 impl Making {
+    /// Room for the answer with which the watch begins.
+    ///
+    /// # Errors
+    /// When the watch is ended meanwhile, or the session.
+    pub(super) async fn room(&self) -> Result<Room, Fault> {
+        let ended = pin!(self.mark.wanted.acquire());
+        match select(ended, pin!(self.core.room())).await {
+            // Nobody ever gives a permit out: it was closed.
+            Either::Left(_) => Err(unwatched()),
+            Either::Right((room, _)) => room,
+        }
+    }
+
     /// Whom the watch is for, if it may stand now: what was read for it took a while. To be asked last,
     /// with no await before it stands.
     ///
     /// # Errors
     /// When it was ended meanwhile, or its owner has lost the right to it, or to the session.
     pub(super) fn may_stand(&self) -> Result<Caller, Fault> {
-        if self.mark.unwatched.get() {
-            let message = "the watch was ended with an unwatch before it stood; ask again if you want it after all";
-            return Err(Fault::new(Code::Unwatched, message).on("sub"));
+        if self.mark.wanted.is_closed() {
+            return Err(unwatched());
         }
         let caller = self.core.caller()?.ok_or_else(unauthenticated)?;
         begins(self.mark.kind).map_or(Ok(()), |begins| check_rights(begins, Some(caller.person.role)))?;
@@ -134,11 +145,16 @@ impl Making {
     }
 }
 
+fn unwatched() -> Fault {
+    let message = "the watch was ended with an unwatch before it stood; ask again if you want it after all";
+    Fault::new(Code::Unwatched, message).on("sub")
+}
+
 impl Drop for Making {
     fn drop(&mut self) {
         let mut pending = self.core.pending.0.borrow_mut();
         // One that was ended has given its name up, and another may have it by now.
-        if pending.get(&self.sub).is_some_and(|mark| Rc::ptr_eq(&mark.unwatched, &self.mark.unwatched)) {
+        if pending.get(&self.sub).is_some_and(|mark| Rc::ptr_eq(&mark.wanted, &self.mark.wanted)) {
             pending.remove(&self.sub);
         }
     }

@@ -18,7 +18,7 @@ use tokio::{sync::oneshot, task::yield_now};
 
 use super::Session;
 use crate::{
-    live::ANSWER_MESSAGES,
+    live::{ANSWER_BYTES, ANSWER_MESSAGES, Advice},
     stage::{Stage, play},
 };
 
@@ -386,5 +386,84 @@ fn a_goodbye_that_is_not_taken_does_not_keep_its_connection() {
         session.core.time_has_passed();
         assert!(line.get());
         assert_eq!(session.tells().await.unwrap()["params"]["code"], Close::MessageTooLarge.code());
+    });
+}
+
+/// So much that there is no room for anything large behind it.
+fn clog(session: &Session) {
+    session.outbox().send(Value::from("x".repeat(2 << 20)).to_string());
+}
+
+async fn until_nothing_is_owed(session: &Session) {
+    while session.outbox().owed() > 0 {
+        yield_now().await;
+    }
+}
+
+#[test]
+fn what_is_large_is_made_when_there_is_room_and_what_is_small_at_once() {
+    play(|stage| async move {
+        let mission = stage.mission().await;
+        let session = stage.session(&stage.ann);
+        session.tells().await.unwrap();
+        clog(&session);
+        watch(&session, 1, "mission", "a", mission);
+        watch(&session, 2, "missions", "b", mission);
+        session.asks(3, "mission.get", json!({"mission": mission}));
+        session.asks(4, "auth.user", json!({}));
+        session.asks(5, "session.ping", json!({}));
+        session.asks(6, "mission.create", json!({"title": "Another"}));
+        while session.outbox().owed() > 4 {
+            yield_now().await;
+        }
+        let waiting = session.outbox().view().waiting_messages;
+        assert_eq!(waiting, 3, "what clogs, the ping's answer, and that of the one that changes something");
+        session.tells().await.unwrap();
+        let mut answered = Vec::new();
+        while answered.len() < 6 {
+            answered.extend(session.tells().await.unwrap()["id"].as_u64());
+        }
+        answered.sort_unstable();
+        assert_eq!(answered, [1, 2, 3, 4, 5, 6]);
+        assert_eq!(session.outbox().view().watches.len(), 2);
+    });
+}
+
+#[test]
+fn what_there_was_room_for_is_held_against_nobody() {
+    play(|stage| async move {
+        let session = stage.session(&stage.ann);
+        let room = session.outbox().room().await.unwrap();
+        session.outbox().send_into(room, vec![b'x'; 2 * ANSWER_BYTES]);
+        session.asks(1, "session.ping", json!({}));
+        assert!(!session.outbox().is_closing());
+        // Many that are small are too much, as ever.
+        (0..ANSWER_MESSAGES).for_each(|_| session.outbox().send("{}"));
+        assert!(session.outbox().is_closing());
+    });
+}
+
+#[test]
+fn nobody_waits_for_room_who_has_no_use_for_it() {
+    let ends: [Blow; 3] = [
+        |session| ["a", "b"].into_iter().zip(8..).for_each(|(sub, id)| unwatch(session, id, "mission", sub)),
+        |session| session.outbox().cut_off(Close::Revoked),
+        |session| session.outbox().part(Close::Restarting, Advice { after_ms: 0, jitter_ms: 0 }),
+    ];
+    play(|stage| async move {
+        let mission = stage.mission().await;
+        for (nth, end) in ends.into_iter().enumerate() {
+            let session = stage.session(&stage.ann);
+            clog(&session);
+            watch(&session, 1, "mission", "a", mission);
+            watch(&session, 2, "mission", "b", mission);
+            if nth > 0 {
+                (3..8).for_each(|id| session.asks(id, "mission.get", json!({"mission": mission})));
+            }
+            yield_now().await;
+            end(&session);
+            until_nothing_is_owed(&session).await;
+            assert!(session.outbox().view().watches.is_empty());
+        }
     });
 }

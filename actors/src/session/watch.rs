@@ -68,6 +68,9 @@ impl Session {
         tell: impl Fn(&Raw) -> Result<Bytes, Fault>,
     ) -> Result<(), Fault> {
         let organization = self.core.caller()?.ok_or_else(unauthenticated)?.person.organization.id;
+        // Missions are read back from disk side by side. What is wrong with this one, preparing it will say.
+        let _ = self.core.desk.registry.find(watch.mission, organization).await;
+        let room = making.room().await?;
         for _ in 0..TRIES {
             let (feed, watching) = self.prepare(watch, organization).await?;
             let told = tell(&watching)?;
@@ -75,7 +78,7 @@ impl Session {
             if let Some(watcher) = feed.attach(&caller.person, self.core.hub.handle(), Timestamp::now()) {
                 let past = self.core.desk.registry.world().past.clone();
                 let cursor = MissionWatch::new(watch, watcher, past, watching.seq);
-                self.core.outbox.watch(&watch.sub, told, Box::new(cursor));
+                self.core.outbox.watch(&watch.sub, room, told, Box::new(cursor));
                 return Ok(());
             }
             // The mission left memory in this very moment: it is found anew.

@@ -710,7 +710,8 @@ export interface Limits {
   openings_per_second: number;
   /**
    * Bytes of answers that wait for a client that does not read; beyond that, and with more than one of them, the
-   * session is closed as too slow (4013). What it watches does not count: that waits where it is kept.
+   * session is closed as too slow (4013). What it watches does not count: that waits where it is kept. Nor do
+   * answers to what only reads and the beginnings of watches: they are made as there is room for them.
    */
   outbox_bytes: number;
   /** The same in messages. */

@@ -55,7 +55,8 @@ pub struct Limits {
     /// The same in bytes, by what the mission's events take on average.
     pub resume_bytes: u64,
     /// Bytes of answers that wait for a client that does not read; beyond that, and with more than one of them, the
-    /// session is closed as too slow (4013). What it watches does not count: that waits where it is kept.
+    /// session is closed as too slow (4013). What it watches does not count: that waits where it is kept. Nor do
+    /// answers to what only reads and the beginnings of watches: they are made as there is room for them.
     pub outbox_bytes: u64,
     /// The same in messages.
     pub outbox_messages: u32,
