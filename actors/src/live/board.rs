@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -51,6 +52,29 @@ pub struct Shown<V> {
     pub value: V,
     /// It as JSON, shared by everyone who is shown it.
     pub json: Bytes,
+    /// Whether it was the newest when that was looked up last, and when that was.
+    newest: Mutex<Option<(Instant, bool)>>,
+}
+
+impl<V> Shown<V> {
+    /// A thing, and how it is written as JSON.
+    pub fn new(value: V, json: Bytes) -> Self {
+        Self { value, json, newest: Mutex::new(None) }
+    }
+
+    /// Whether nothing newer was stored at `since` or later, as `look` says. One looks for all who want to know.
+    pub(super) fn is_newest(&self, since: Instant, look: impl FnOnce() -> bool) -> bool {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        match *newest {
+            // What was overtaken stays so.
+            Some((_, false)) => false,
+            Some((looked, true)) if looked >= since => true,
+            _ => {
+                let now = Instant::now();
+                newest.insert((now, look())).1
+            }
+        }
+    }
 }
 
 /// What became of a thing.
@@ -214,7 +238,7 @@ mod tests {
     }
 
     fn put(id: u128, seq: u64, bytes: usize) -> Change<u32> {
-        let now = Arc::new(Shown { value: 0, json: Bytes::from(vec![b'x'; bytes]) });
+        let now = Arc::new(Shown::new(0, Bytes::from(vec![b'x'; bytes])));
         Change { id: Uuid::from_u128(id), seq, now: Some(now) }
     }
 
@@ -282,5 +306,16 @@ mod tests {
         board.refresh();
         assert!(matches!(board.read(seen), Found::Forgotten));
         assert!(matches!(board.read(board.version()), Found::Nothing));
+    }
+
+    #[test]
+    fn whether_something_is_the_newest_is_looked_up_once_for_all_who_have_read_before() {
+        let (shown, before) = (Shown::new(0, Bytes::new()), Instant::now());
+        assert!(shown.is_newest(before, || true));
+        assert!(shown.is_newest(before, || panic!("it is known")));
+        let later = Instant::now() + std::time::Duration::from_secs(60);
+        assert!(!shown.is_newest(later, || false), "whoever has read since may know better");
+        assert!(!shown.is_newest(later, || panic!("it stays overtaken")));
+        assert!(!shown.is_newest(before, || panic!("it stays overtaken")));
     }
 }

@@ -155,7 +155,7 @@ impl Truth {
         self.missions.insert(mission.id, mission.clone());
         let json = Bytes::from(serde_json::to_vec(&mission).unwrap());
         let (id, seq) = (mission.id.0, mission.seq);
-        self.untold.push_back(Change { id, seq, now: Some(Arc::new(Shown { value: Arc::new(mission), json })) });
+        self.untold.push_back(Change { id, seq, now: Some(Arc::new(Shown::new(Arc::new(mission), json))) });
     }
 }
 

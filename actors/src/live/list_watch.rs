@@ -58,7 +58,7 @@ pub trait List: Clone + 'static {
         false
     }
 
-    /// Whether nothing newer is stored of what changed. Where something is, it is told next.
+    /// Whether nothing newer is stored of what changed, whoever asks. Where something is, it is told next.
     fn is_newest(&self, change: &Change<Self::Value>) -> bool;
 
     /// Whoever shares this watches the first `most` entries of the same list, on the board of this number.
@@ -88,6 +88,8 @@ pub struct ListWatch<L: List> {
     window: Window<L::Place>,
     /// What was read, and the version of the board before.
     fresh: Fresh<L::Place>,
+    /// When the last reading was done at the latest.
+    taken: std::time::Instant,
     /// Changes were forgotten before the watch saw them.
     lost: bool,
     pub(super) pace: Pace,
@@ -121,6 +123,7 @@ impl<L: List> ListWatch<L> {
             cursor: 0,
             window: Window::new(limit),
             fresh: Fresh::default(),
+            taken: std::time::Instant::now(),
             lost: false,
             pace: PACE,
             sent: None,
@@ -170,6 +173,7 @@ impl<L: List> ListWatch<L> {
     fn take_fresh(&mut self, anew: bool) -> Option<Vec<(Uuid, Option<Bytes>)>> {
         let (version, listing) = self.fresh.take()?;
         self.cursor = version;
+        self.taken = std::time::Instant::now();
         self.lost = false;
         Some(self.window.fill(Arc::unwrap_or_clone(listing), anew).changes())
     }
@@ -252,7 +256,9 @@ impl<L: List> Subscription for ListWatch<L> {
                         Some(shown) => {
                             let place = self.list.place(&shown.value);
                             // The last reading may have been ahead of what is told here, and have seen it go.
-                            if self.window.would_add(change.id, place.as_ref()) && !self.list.is_newest(&change) {
+                            if self.window.would_add(change.id, place.as_ref())
+                                && !shown.is_newest(self.taken, || self.list.is_newest(&change))
+                            {
                                 continue;
                             }
                             self.window.put(change.id, change.seq, place, &shown.json, &mut edits);
@@ -276,5 +282,34 @@ impl<L: List> Subscription for ListWatch<L> {
     fn view(&self, sub: &str) -> WatchView {
         let behind = self.post.board().version().saturating_sub(self.cursor);
         WatchView { sub: sub.to_owned(), kind: L::KIND, mission: None, behind }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flightdeck_data::listing::Wanted;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{live::MissionList, stage::play};
+
+    #[test]
+    fn what_is_new_is_looked_up_once_however_many_watch() {
+        play(|stage| async move {
+            let (world, organization) = (stage.desk.registry.world().clone(), stage.ann.person.organization.id);
+            let mut watches = Vec::new();
+            for _ in 0..20 {
+                let list = MissionList::new(world.clone(), organization, Wanted::default());
+                let begun = ListWatch::begin("a", list, 100, &world.boards, organization);
+                watches.push(begun.await.unwrap().0);
+            }
+            let made = stage.call("mission.create", json!({"title": "One more"})).await;
+            stage.desk.registry.settled(serde_json::from_value(made["id"].clone()).unwrap()).await;
+            let before = stage.store.reads();
+            for watch in &mut watches {
+                assert!(matches!(watch.next(), Next::Frame(_)), "each is told of it");
+            }
+            assert_eq!(stage.store.reads() - before, 1);
+        });
     }
 }

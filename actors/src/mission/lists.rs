@@ -86,7 +86,7 @@ impl MissionActor {
 }
 
 fn shown<V>(value: V, json: Vec<u8>) -> Arc<Shown<V>> {
-    Arc::new(Shown { value, json: Bytes::from(json) })
+    Arc::new(Shown::new(value, Bytes::from(json)))
 }
 
 /// Whether an event can change what a list shows of the mission.
