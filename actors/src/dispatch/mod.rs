@@ -204,12 +204,35 @@ impl Desk {
     /// # Errors
     /// The refusal.
     pub async fn call(&self, asked: Asked, caller: Option<&Caller>) -> Result<Answer, Fault> {
-        let Asked { call, if_seq, named } = asked;
-        let claim = match &named {
-            Some(named) => match self.once.begin(named).await? {
-                Begun::First(claim) => Some(claim),
-                Begun::Again(json) => return Ok(Answer::Json(json)),
-            },
+        let begun = self.begin(&asked).await?;
+        self.carry_out(asked, begun, caller).await
+    }
+
+    /// Begins a call: where it has a name, another of that name is waited for.
+    ///
+    /// # Errors
+    /// When the name was used for another call, or the store fails.
+    pub(crate) async fn begin(&self, asked: &Asked) -> Result<Option<Begun>, Fault> {
+        match &asked.named {
+            Some(named) => self.once.begin(named).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Carries out a call that was begun.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub(crate) async fn carry_out(
+        &self,
+        asked: Asked,
+        begun: Option<Begun>,
+        caller: Option<&Caller>,
+    ) -> Result<Answer, Fault> {
+        let Asked { call, if_seq, .. } = asked;
+        let claim = match begun {
+            Some(Begun::First(claim)) => Some(claim),
+            Some(Begun::Again(json)) => return Ok(Answer::Json(json)),
             None => None,
         };
         let who = || caller.ok_or_else(unauthenticated);

@@ -6,6 +6,8 @@ mod opening;
 mod pending;
 mod presence;
 #[cfg(test)]
+mod pressed_tests;
+#[cfg(test)]
 mod tests;
 mod watch;
 
@@ -294,7 +296,8 @@ impl Session {
 
     /// Carries out a call. If it concerns a mission, it is on its way there
     /// before the session's next one sets out, also where the mission must
-    /// first be read back from disk, or what is read needs room.
+    /// first be read back from disk, what is read needs room, or another call
+    /// of its name is under way.
     async fn call_in_turn(
         &self,
         descriptor: &'static Descriptor,
@@ -309,20 +312,32 @@ impl Session {
         // What is changed has a short answer.
         let room = if descriptor.reads() { Some(self.core.room().await?) } else { None };
         // What the person may do can have changed while the call waited.
-        let caller = self.core.caller()?;
-        check_rights(descriptor, caller.as_ref().map(|caller| caller.person.role))?;
-        let mut call = std::pin::pin!(desk.call(asked, caller.as_ref()));
+        let mut caller = self.may_call(descriptor)?;
         if let (Some(mission), Some(caller)) = (mission, &caller) {
             // What is wrong with the mission, the call itself will say.
             let _ = desk.registry.find(mission, caller.person.organization.id).await;
             let _ = desk.once.settle().await;
-            // A mission that is there is sent to at once.
-            if let Poll::Ready(answer) = futures_util::poll!(&mut call) {
-                return Ok((answer?, room));
-            }
+        }
+        let begun = desk.begin(&asked).await?;
+        if begun.is_some() {
+            caller = self.may_call(descriptor)?;
+        }
+        let mut call = std::pin::pin!(desk.carry_out(asked, begun, caller.as_ref()));
+        // A mission that is there is sent to at once.
+        if mission.is_some()
+            && let Poll::Ready(answer) = futures_util::poll!(&mut call)
+        {
+            return Ok((answer?, room));
         }
         drop(turn);
         Ok((call.await?, room))
+    }
+
+    /// Whom the session is open for, if they may call the operation now.
+    fn may_call(&self, descriptor: &Descriptor) -> Result<Option<Caller>, Fault> {
+        let caller = self.core.caller()?;
+        check_rights(descriptor, caller.as_ref().map(|caller| caller.person.role))?;
+        Ok(caller)
     }
 
     fn answer(&self, id: Option<&RawValue>, result: Result<impl Serialize, Fault>) {

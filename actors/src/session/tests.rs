@@ -1,35 +1,26 @@
 //! Sessions at a desk of their own, in moments that no client can hit at will.
 
-use std::{
-    cell::Cell,
-    rc::Rc,
-    sync::mpsc,
-    time::{Duration, Instant},
-};
+use std::sync::mpsc;
 
 use flightdeck_data::{people::AccessChange, store::Space};
 use flightdeck_protocol::{
-    Code, MissionId, SessionId, Timestamp, UserId,
+    Code, MissionId, SessionId, UserId,
     model::{Person, Role},
-    notification::Close,
 };
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::yield_now};
 
 use super::Session;
-use crate::{
-    live::{ANSWER_BYTES, ANSWER_MESSAGES, Advice},
-    stage::{Stage, play},
-};
+use crate::stage::{Stage, play};
 
 const KINDS: [&str; 3] = ["mission", "missions", "inbox"];
 
-fn watch(session: &Session, id: u64, kind: &str, sub: &str, mission: MissionId) {
+pub(super) fn watch(session: &Session, id: u64, kind: &str, sub: &str, mission: MissionId) {
     let params = if kind == "mission" { json!({"mission": mission, "sub": sub}) } else { json!({"sub": sub}) };
     session.asks(id, &format!("{kind}.watch"), params);
 }
 
-fn unwatch(session: &Session, id: u64, kind: &str, sub: &str) {
+pub(super) fn unwatch(session: &Session, id: u64, kind: &str, sub: &str) {
     session.asks(id, &format!("{kind}.unwatch"), json!({"sub": sub}));
 }
 
@@ -313,157 +304,6 @@ fn what_was_said_before_a_watch_was_ended_was_said() {
                 Some(4) => refused(&told, Code::SubscriptionNotFound),
                 _ => assert_eq!(told["result"], json!({}), "{told}"),
             }
-        }
-    });
-}
-
-/// What ends a session for its client.
-type Blow = fn(&Session);
-
-fn expire(session: &Session) {
-    session.core.caller.borrow_mut().as_mut().unwrap().expires_at = Timestamp::now();
-}
-
-#[test]
-fn who_is_cut_off_is_told_so_before_anything_that_waits_and_is_nowhere_any_more() {
-    let blows: [(Blow, Close); 3] = [
-        (|session| (expire(session), session.core.time_has_passed()).1, Close::TokenExpired),
-        (|session| (expire(session), session.asks(9, "session.ping", json!({}))).1, Close::TokenExpired),
-        (|session| (0..=ANSWER_MESSAGES).for_each(|_| session.outbox().send("{}")), Close::TooSlow),
-    ];
-    play(|stage| async move {
-        let mission = stage.mission().await;
-        for (blow, close) in blows {
-            let session = stage.session(&stage.ann);
-            watch(&session, 1, "mission", "a", mission);
-            session.answer_to(1).await;
-            let line = Rc::new(Cell::new(0));
-            let ended = line.clone();
-            session.outbox().when_cut_off(move || ended.update(|ended| ended + 1));
-            session.asks(2, "session.ping", json!({}));
-            blow(&session);
-            assert_eq!(line.get(), 1, "{close:?}: the connection has its end in sight");
-            assert!(session.outbox().places().is_empty(), "{close:?}");
-            assert_eq!(session.tells().await.unwrap()["params"]["code"], close.code());
-            assert_eq!(session.tells().await, Err(close.code()));
-        }
-    });
-}
-
-#[test]
-fn who_cannot_be_heard_is_not_taken_to_be_silent_and_is_later() {
-    play(|stage| async move {
-        let session = stage.session(&stage.ann);
-        let long_ago = Instant::now() - Duration::from_millis(session.rules().heartbeat.timeout_ms + 1);
-        session.core.heard.set(long_ago);
-        session.core.listening.set(long_ago);
-        session.core.beat.set(long_ago);
-        session.outbox().note_full(true);
-        session.core.time_has_passed();
-        assert_eq!(session.tells().await.unwrap()["method"], "session.opened");
-        assert!(!session.has_news().await, "who is being sent something needs no heartbeat");
-        // What it said meanwhile has yet to be read.
-        session.outbox().note_full(false);
-        session.core.time_has_passed();
-        assert_eq!(session.tells().await.unwrap()["method"], "session.heartbeat");
-        session.core.listening.set(long_ago);
-        session.core.time_has_passed();
-        assert_eq!(session.tells().await.unwrap()["params"]["code"], Close::Silent.code());
-    });
-}
-
-#[test]
-fn a_goodbye_that_is_not_taken_does_not_keep_its_connection() {
-    play(|stage| async move {
-        let session = stage.session(&stage.ann);
-        let line = Rc::new(Cell::new(false));
-        let ended = line.clone();
-        session.outbox().when_cut_off(move || ended.set(true));
-        session.close(Close::MessageTooLarge);
-        session.core.time_has_passed();
-        assert!(!line.get(), "there is time to say it");
-        session.core.closing.update(|since| since.map(|since| since - Duration::from_secs(3_600)));
-        session.core.time_has_passed();
-        assert!(line.get());
-        assert_eq!(session.tells().await.unwrap()["params"]["code"], Close::MessageTooLarge.code());
-    });
-}
-
-/// So much that there is no room for anything large behind it.
-fn clog(session: &Session) {
-    session.outbox().send(Value::from("x".repeat(2 << 20)).to_string());
-}
-
-async fn until_nothing_is_owed(session: &Session) {
-    while session.outbox().owed() > 0 {
-        yield_now().await;
-    }
-}
-
-#[test]
-fn what_is_large_is_made_when_there_is_room_and_what_is_small_at_once() {
-    play(|stage| async move {
-        let mission = stage.mission().await;
-        let session = stage.session(&stage.ann);
-        session.tells().await.unwrap();
-        clog(&session);
-        watch(&session, 1, "mission", "a", mission);
-        watch(&session, 2, "missions", "b", mission);
-        session.asks(3, "mission.get", json!({"mission": mission}));
-        session.asks(4, "auth.user", json!({}));
-        session.asks(5, "session.ping", json!({}));
-        session.asks(6, "mission.create", json!({"title": "Another"}));
-        while session.outbox().owed() > 4 {
-            yield_now().await;
-        }
-        let waiting = session.outbox().view().waiting_messages;
-        assert_eq!(waiting, 3, "what clogs, the ping's answer, and that of the one that changes something");
-        session.tells().await.unwrap();
-        let mut answered = Vec::new();
-        while answered.len() < 6 {
-            answered.extend(session.tells().await.unwrap()["id"].as_u64());
-        }
-        answered.sort_unstable();
-        assert_eq!(answered, [1, 2, 3, 4, 5, 6]);
-        assert_eq!(session.outbox().view().watches.len(), 2);
-    });
-}
-
-#[test]
-fn what_there_was_room_for_is_held_against_nobody() {
-    play(|stage| async move {
-        let session = stage.session(&stage.ann);
-        let room = session.outbox().room().await.unwrap();
-        session.outbox().send_into(room, vec![b'x'; 2 * ANSWER_BYTES]);
-        session.asks(1, "session.ping", json!({}));
-        assert!(!session.outbox().is_closing());
-        // Many that are small are too much, as ever.
-        (0..ANSWER_MESSAGES).for_each(|_| session.outbox().send("{}"));
-        assert!(session.outbox().is_closing());
-    });
-}
-
-#[test]
-fn nobody_waits_for_room_who_has_no_use_for_it() {
-    let ends: [Blow; 3] = [
-        |session| ["a", "b"].into_iter().zip(8..).for_each(|(sub, id)| unwatch(session, id, "mission", sub)),
-        |session| session.outbox().cut_off(Close::Revoked),
-        |session| session.outbox().part(Close::Restarting, Advice { after_ms: 0, jitter_ms: 0 }),
-    ];
-    play(|stage| async move {
-        let mission = stage.mission().await;
-        for (nth, end) in ends.into_iter().enumerate() {
-            let session = stage.session(&stage.ann);
-            clog(&session);
-            watch(&session, 1, "mission", "a", mission);
-            watch(&session, 2, "mission", "b", mission);
-            if nth > 0 {
-                (3..8).for_each(|id| session.asks(id, "mission.get", json!({"mission": mission})));
-            }
-            yield_now().await;
-            end(&session);
-            until_nothing_is_owed(&session).await;
-            assert!(session.outbox().view().watches.is_empty());
         }
     });
 }
