@@ -256,6 +256,11 @@ async fn others_see_what_a_person_looks_at_and_how_far_they_have_seen() {
     // Who comes late is told the same at once.
     let mut late = Tab::open(&server, &ann, mission).await;
     late.until_shown("vera", |vera| vera.seen_seq == Some(3)).await;
+    // A step that is taken out of the plan is looked at by nobody.
+    one.show(json!({"looks_at": {"step": step}})).await;
+    tab.until_shown("vera", |vera| vera.looks_at.is_some_and(|looks| looks.step.is_some())).await;
+    server.rpc(Some(&ann.token), "step.remove", &json!({"mission": mission, "step": step})).await;
+    tab.until_shown("vera", |vera| vera.looks_at.is_some_and(|looks| looks.step.is_none())).await;
 }
 
 #[tokio::test]

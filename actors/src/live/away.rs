@@ -151,7 +151,7 @@ fn what_happens_while_the_ring_is_filled_is_seen_in_its_place() {
         let mut early = watch(&feed, &past, &hub, STORED - 100);
         let Next::Load(filling) = early.next() else { panic!("nothing is in memory") };
         let json = serde_json::to_vec(&json!({"seq": STORED + 1})).unwrap().into();
-        feed.publish([News { json, is_log: false, is_activity: false, ends: Ends::Nothing }]);
+        feed.publish([News { json, is_log: false, is_activity: false, removes_steps: false, ends: Ends::Nothing }]);
         filling.await.unwrap();
         assert_eq!(drain(&mut early).await, (STORED - 99..=STORED + 1).collect::<Vec<_>>());
         assert_eq!(past.readings(), 1);

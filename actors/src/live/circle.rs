@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use flightdeck_protocol::{
-    Timestamp, UserId,
+    StepId, Timestamp, UserId,
     model::{Person, Role},
     notification::Present,
     operations::LooksAt,
@@ -150,6 +150,13 @@ impl Circle {
             tab.looks_at = Some((said, looks_at));
         }
         before != here.newest_look().map(|(_, looks_at)| looks_at)
+    }
+
+    /// Nobody looks any more at a step of which `is_there` says no; says whether others see a difference.
+    pub(super) fn look_away(&mut self, is_there: impl Fn(StepId) -> bool) -> bool {
+        let looks = self.people.iter_mut().flat_map(|here| &mut here.tabs).filter_map(|tab| tab.looks_at.as_mut());
+        let gone = looks.filter(|(_, looks_at)| looks_at.step.is_some_and(|step| !is_there(step)));
+        gone.map(|(_, looks_at)| looks_at.step = None).count() > 0
     }
 
     /// In the tab of `person` was said that they have seen the mission up to `seq`, if not further already;
@@ -356,6 +363,18 @@ mod tests {
         assert!(!circle.look(person(1).id, first, words[1], step(9)), "said earlier in the same");
         assert_eq!(circle.show().0[0].looks_at, Some(step(3)));
         assert!(!circle.look(person(2).id, 99, 99, step(1)), "nobody of that name");
+    }
+
+    #[test]
+    fn nobody_looks_at_a_step_that_was_removed() {
+        let (mut circle, _) = circle();
+        let [(one, _), (two, _)] = [1, 2].map(|nth| circle.join(&person(nth), Timestamp::from_millis(0)));
+        circle.look(person(1).id, one, 1, step(7));
+        circle.look(person(2).id, two, 2, step(8));
+        assert!(!circle.look_away(|_| true), "both are there");
+        assert!(circle.look_away(|known| Some(known) != step(7).step));
+        let looks: Vec<Option<LooksAt>> = circle.show().0.into_iter().map(|here| here.looks_at).collect();
+        assert_eq!(looks, [Some(LooksAt::default()), Some(step(8))]);
     }
 
     #[test]

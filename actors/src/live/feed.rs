@@ -349,7 +349,7 @@ mod tests {
     }
 
     fn news(json: &'static str) -> News {
-        News { json: Bytes::from(json), is_log: false, is_activity: false, ends: Ends::Nothing }
+        News { json: Bytes::from(json), is_log: false, is_activity: false, removes_steps: false, ends: Ends::Nothing }
     }
 
     fn tail(reading: Reading) -> Tail {

@@ -13,6 +13,8 @@ pub struct News {
     pub is_log: bool,
     /// Whether it is an activity of any kind.
     pub is_activity: bool,
+    /// Whether it takes steps out of the plan.
+    pub removes_steps: bool,
     /// What of the live text is over with it.
     pub ends: Ends,
 }
@@ -39,7 +41,8 @@ impl News {
         };
         let is_log = matches!(&frame.event, Event::ActivityLogged { activity_type, .. } if is_chatter(*activity_type));
         let is_activity = matches!(&frame.event, Event::ActivityLogged { .. });
-        Self { json, is_log, is_activity, ends }
+        let removes_steps = matches!(&frame.event, Event::StepRemoved { .. });
+        Self { json, is_log, is_activity, removes_steps, ends }
     }
 }
 

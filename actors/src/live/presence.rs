@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use flightdeck_protocol::{
-    Timestamp, UserId,
+    StepId, Timestamp, UserId,
     model::{Person, Role},
     notification::{LiveItem, Present},
     operations::PresenceSet,
@@ -125,6 +125,16 @@ impl Feed {
         }
         let name = person.username.as_str().into();
         Some(Watcher { place: Place { feed: self.clone(), person: person.id, name, tab, hub: hub.clone() } })
+    }
+
+    /// Nobody is shown looking at a step of which `is_there` says no.
+    pub fn look_away(self: &Arc<Self>, is_there: impl Fn(StepId) -> bool) {
+        let mut inner = self.lock();
+        if inner.presence.circle.look_away(is_there)
+            && let Some(hub) = inner.listeners.any().cloned()
+        {
+            self.announce_soon(&mut inner, &hub);
+        }
     }
 
     fn announce_soon(self: &Arc<Self>, inner: &mut Inner, hub: &HubHandle) {

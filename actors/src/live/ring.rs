@@ -162,7 +162,13 @@ mod tests {
     }
 
     fn pushed(ring: &mut Ring, json: &'static str) {
-        let news = News { json: event(json), is_log: false, is_activity: false, ends: super::super::Ends::Nothing };
+        let news = News {
+            json: event(json),
+            is_log: false,
+            is_activity: false,
+            removes_steps: false,
+            ends: super::super::Ends::Nothing,
+        };
         ring.push(news);
     }
 

@@ -249,7 +249,11 @@ impl MissionActor {
                 // The caller first: its answer need not queue behind the whole fan-out.
                 answer.give();
                 if !events.is_empty() {
+                    let removes_steps = events.iter().any(|event| event.removes_steps);
                     self.feed.publish(events);
+                    if removes_steps && let Some(mission) = self.state.living() {
+                        self.feed.look_away(|step| mission.step_index(step).is_some());
+                    }
                     if self.state.deleted && ticket == self.last_ticket {
                         self.feed.end(Fault::new(Code::MissionNotFound, "the mission was deleted"));
                     }
