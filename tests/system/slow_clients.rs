@@ -165,10 +165,15 @@ async fn answers_that_nobody_reads_are_not_kept_and_neither_is_their_connection(
 
 #[tokio::test]
 async fn who_asks_for_more_than_may_wait_and_reads_slowly_gets_all_of_it() {
-    const WATCHES: usize = 40;
+    const WATCHES: usize = 24;
     let scene = Scene::set(&[]).await;
-    // Snapshots of 400 KB each, which are twice as much as may wait for a session.
-    let (mission, _) = talkative(&scene.server, &scene.ann).await;
+    // Snapshots of 900 KB each, which are more than twice as much as may wait for a session.
+    let mission = scene.server.started(&scene.ann, None, json!({})).await;
+    let large = json!({"mission": mission, "type": "info", "message": "m", "details": {"a": "y".repeat(15_000)}});
+    for _ in 0..60 {
+        let added = scene.server.rpc(Some(&scene.ann.token), "activity.add", &large).await;
+        assert!(added["result"].is_object(), "{added}");
+    }
     let watch = |nth: usize| {
         let params = json!({"mission": mission, "sub": format!("watch {nth}")});
         json!({"jsonrpc": "2.0", "id": nth, "method": "mission.watch", "params": params}).to_string()
